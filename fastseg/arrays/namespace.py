@@ -1,0 +1,82 @@
+"""One namespace for numpy and CuPy, so that array code is written once."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastseg.arrays.device import Device
+from fastseg.errors import InputError
+from fastseg.types import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The libraries that work on one kind of array.
+
+    Attributes
+    ----------
+    xp : module
+        ``numpy`` or ``cupy``.
+    ndi : module
+        ``scipy.ndimage`` or ``cupyx.scipy.ndimage``.
+    device : Device
+        Where the arrays live.
+    """
+
+    xp: Any
+    ndi: Any
+    device: Device
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.kind == "cuda"
+
+    def kernel(self, name: str) -> ModuleType:
+        """The module of compiled loops `name`, for this device: the same functions, arguments and results."""
+        folder = "cuda" if self.on_gpu else "cpu"
+        return importlib.import_module(f"fastseg.kernels.{folder}.{name}")
+
+
+def namespace_for(device: Device) -> Namespace:
+    """The namespace of a device (import of CuPy happens here, on first use)."""
+    if device.kind == "cuda":
+        return Namespace(importlib.import_module("cupy"), importlib.import_module("cupyx.scipy.ndimage"), device)
+    return Namespace(np, importlib.import_module("scipy.ndimage"), device)
+
+
+def _is_cupy(array: Any) -> bool:
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def namespace_of(*arrays: Array) -> Namespace:
+    """The namespace shared by `arrays`.
+
+    Raises
+    ------
+    InputError
+        If they live on different devices: fastseg never moves data behind the caller's back.
+    """
+    devices = {Device("cuda", int(a.device.id)) if _is_cupy(a) else Device("cpu") for a in arrays}
+    if len(devices) > 1:
+        names = ", ".join(sorted(map(str, devices)))
+        raise InputError(f"the input arrays live on different devices ({names}): move them to one device first")
+    return namespace_for(devices.pop() if devices else Device("cpu"))
+
+
+def to_host(array: Array) -> np.ndarray:
+    """`array` as a numpy array; no copy if it already is one."""
+    return array.get() if _is_cupy(array) else np.asarray(array)
+
+
+def to_device(array: Array, device: Device) -> Array:
+    """`array` on `device`; no copy if it already is there."""
+    if device.kind == "cpu":
+        return to_host(array)
+    cupy = importlib.import_module("cupy")
+    with cupy.cuda.Device(device.index):
+        return cupy.asarray(array)

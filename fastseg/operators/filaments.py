@@ -1,0 +1,348 @@
+"""Filament filters: Jerman's vesselness of the Hessian, in 3-D, in 2-D, and plane by plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from fastseg.errors import InputError
+from fastseg.operators.smoothing import gaussian_reach
+from fastseg.operators.spec import Input, Listed, OpSpec, Output, Pairs, Params
+from fastseg.tiling import Block, Chain, Link, Local, Reduce
+from fastseg.tiling.rules import Halo
+from fastseg.tiling.statistics import PROJECTION, minimum_of, pair, per_plane
+from fastseg.types import Array
+
+_TRUNCATE = 3.0
+_STENCIL = 2
+"""The first difference applied twice reaches two voxels."""
+
+
+class VesselnessParams(Params):
+    """Parameters of `jerman_vesselness`."""
+
+    sigmas: Annotated[tuple[float, ...], Listed] = Field(
+        min_length=1, description="scales in voxels; the largest response over the scales counts"
+    )
+    tau: float = Field(
+        default=1.0, gt=0, le=1, description="how far weak last eigenvalues are lowered, as a part of the lowest one"
+    )
+
+    @field_validator("sigmas")
+    @classmethod
+    def _not_negative(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(s < 0 for s in value):
+            raise ValueError("must hold no negative number")
+        return value
+
+
+class SlicesParams(Params):
+    """Parameters of `jerman_vesselness_slices` and `jerman_vesselness_2d`."""
+
+    sigmas: Annotated[tuple[float, ...], Listed] = Field(
+        min_length=1, description="scales in voxels; the largest response over the scales counts"
+    )
+
+    @field_validator("sigmas")
+    @classmethod
+    def _not_negative(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return VesselnessParams._not_negative(value)
+
+
+class FilamentParams(Params):
+    """Parameters of `multiscale_filaments_2d`."""
+
+    scales: Pairs = Field(description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff")
+
+
+class _Scale(Params):
+    """One scale of a filter."""
+
+    sigma: float
+    tau: float = 1.0
+    cutoff: float = -1.0
+
+
+def _reach(params: Any) -> int:
+    return gaussian_reach(params.sigma, _TRUNCATE) + _STENCIL
+
+
+def _reach_3d(params: Any) -> Halo:
+    return (_reach(params),) * 3
+
+
+def _widest(params: Any) -> Halo:
+    reach = max(gaussian_reach(s, _TRUNCATE) for s in params.sigmas) + _STENCIL
+    return reach, reach, reach
+
+
+def _need_two(name: str, shape: tuple[int, ...]) -> None:
+    if min(shape) < 2:
+        raise InputError(f"{name}: every filtered axis needs at least 2 voxels, the image has {shape}")
+
+
+def _weight(sigma: float) -> float:
+    return sigma**2 if sigma > 0 else 1.0
+
+
+def _lowest(partial: float, values: tuple[Any, ...], params: Any) -> float:
+    return float(partial)
+
+
+def _unused_chunk(block: Block) -> Any:
+    raise RuntimeError("this statistic is emitted by a local pass")
+
+
+_LOWEST = Reduce(_unused_chunk, min, _lowest)
+_LOWEST_OF_PLANES = Reduce(_unused_chunk, minimum_of, pair)
+
+
+def _eigenvalues(block: Block) -> tuple[Array, float]:
+    """Deciding eigenvalue of the core's voxels and the lowest last one; with tau < 1 both eigenvalues, stacked."""
+    xp, place, params = block.ns.xp, block.place, block.params
+    _need_two("jerman_vesselness", place.shape)
+    smooth = block.ns.ndi.gaussian_filter(block.arrays[0], params.sigma, mode="nearest", truncate=_TRUNCATE)
+    shape = place.core.shape
+    start = tuple(s.start for s in place.keep)
+    stop = tuple(s.stop for s in place.keep)
+    middle = xp.empty(shape, np.float32)
+    last = xp.empty(shape if params.tau < 1 else (0, 0, 0), np.float32)
+    kernel = block.ns.kernel("vesselness")
+    low = kernel.eigenvalues_3d(smooth, _weight(params.sigma), start, stop, middle, last)
+    return middle if params.tau == 1 else last if _wants_last(params) else middle, float(low)
+
+
+class _LastScale(_Scale):
+    """Marks the pass that keeps the last eigenvalue."""
+
+
+def _wants_last(params: Any) -> bool:
+    return isinstance(params, _LastScale)
+
+
+def _response(block: Block) -> Array:
+    """Response of one scale; further arrays: last eigenvalue (tau < 1), then the maximum over earlier scales."""
+    xp, params = block.ns.xp, block.params
+    arrays = list(block.arrays)
+    middle = arrays.pop(0)
+    flat = params.tau == 1
+    last = middle if flat else arrays.pop(0)
+    out = arrays.pop(0).copy() if arrays else xp.zeros(middle.shape, np.float32)
+    floor = np.full(middle.shape[0], params.tau * block.values[0], np.float64)
+    block.ns.kernel("vesselness").ridge_response(middle, last, floor, flat, out)
+    return out
+
+
+def _links_3d(params: VesselnessParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    (image,) = inputs
+    links: list[Link] = []
+    best: tuple[str, ...] = ()
+    for i, sigma in enumerate(params.sigmas):
+        scale = _Scale(sigma=sigma, tau=params.tau)
+        eigen = Local(_eigenvalues, _reach_3d, emits=_LOWEST)
+        links.append(Link(f"middle{i}", eigen, (image,), scale))
+        arrays: tuple[str, ...] = (f"middle{i}",)
+        if params.tau < 1:
+            links.append(Link(f"last{i}", eigen, (image,), _LastScale(sigma=sigma, tau=params.tau)))
+            arrays = (f"middle{i}", f"last{i}")
+        links.append(Link(f"best{i}", Local(_response), (*arrays, *best, f"middle{i}.emitted"), scale))
+        best = (f"best{i}",)
+    return links
+
+
+def _as_stack(image: Array) -> Array:
+    return image if image.ndim == 3 else image[None]
+
+
+def _eigenvalues_2d(block: Block) -> tuple[Array, np.ndarray]:
+    """Larger eigenvalue of a 2-D image (core) and its minimum."""
+    xp, place = block.ns.xp, block.place
+    _need_two("jerman_vesselness_2d", place.shape)
+    sigma = block.params.sigma
+    smooth = block.ns.ndi.gaussian_filter(block.arrays[0], sigma, mode="nearest", truncate=_TRUNCATE)
+    rows, columns = place.keep
+    larger = xp.empty((1, smooth.shape[0], columns.stop - columns.start), np.float32)
+    lowest = xp.empty(1, np.float32)
+    kernel = block.ns.kernel("vesselness")
+    kernel.eigenvalues_2d(smooth[None], _weight(sigma), (columns.start, columns.stop), larger, lowest)
+    core = larger[0, rows]
+    return core, np.asarray([float(core.min())])
+
+
+def _response_2d(block: Block) -> Array:
+    out = block.ns.xp.zeros((1, *block.arrays[0].shape), np.float32)
+    middle = _as_stack(block.arrays[0])
+    floor = np.asarray(block.values[0], np.float64)
+    block.ns.kernel("vesselness").ridge_response(middle, middle, floor, True, out)
+    return out[0]
+
+
+def _above_2d(block: Block) -> Array:
+    mask = _response_2d(block) > np.float32(block.params.cutoff)
+    return mask | block.arrays[1] if len(block.arrays) > 1 else mask
+
+
+def _best_2d(block: Block) -> Array:
+    out = _response_2d(block)
+    return block.ns.xp.maximum(out, block.arrays[1]) if len(block.arrays) > 1 else out
+
+
+def _links_of_scales(image: str, scales: Sequence[_Scale], eigen: Local, join: Local) -> list[Link]:
+    links: list[Link] = []
+    best: tuple[str, ...] = ()
+    for i, scale in enumerate(scales):
+        links.append(Link(f"larger{i}", eigen, (image,), scale))
+        links.append(Link(f"best{i}", join, (f"larger{i}", *best, f"larger{i}.emitted"), scale))
+        best = (f"best{i}",)
+    return links
+
+
+def _links_2d(params: SlicesParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    eigen = Local(_eigenvalues_2d, _reach_3d, emits=_LOWEST_OF_PLANES)
+    return _links_of_scales(inputs[0], [_Scale(sigma=s) for s in params.sigmas], eigen, Local(_best_2d))
+
+
+def _nothing(block: Block) -> Array:
+    return block.ns.xp.zeros(block.arrays[0].shape, bool)
+
+
+def _links_2d_masks(params: FilamentParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    eigen = Local(_eigenvalues_2d, _reach_3d, emits=_LOWEST_OF_PLANES)
+    scales = [_Scale(sigma=s, cutoff=c) for s, c in params.scales]
+    if not scales:
+        return [Link("out", Local(_nothing), inputs)]
+    return _links_of_scales(inputs[0], scales, eigen, Local(_above_2d))
+
+
+def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
+    """Larger eigenvalue of every plane beside the stack's maximum projection, and its minimum per joined plane.
+
+    The plane and the projection are neighbours along x. Only columns near the junction see both; the projection
+    beyond them is the same for every plane and evaluated once.
+    """
+    xp, ndi = block.ns.xp, block.ns.ndi
+    kernel = block.ns.kernel("vesselness")
+    image, sigma, core = block.arrays[0], block.params.sigma, block.place.core
+    projection = xp.asarray(block.values[0])
+    planes, ny, nx = image.shape
+    if nx < 3 or ny < 2:
+        raise InputError(
+            f"jerman_vesselness_slices: planes need at least 2 rows and 3 columns, the image has {block.place.shape}"
+        )
+    reach = _reach(block.params)
+    width = min(nx, 2 * reach)
+    columns = 2 * nx if width == nx else nx + reach
+    none = xp.empty((0, 0, 0), np.float32)
+    beyond = xp.full(1, np.inf, np.float32)
+    if width < nx:
+        alone = ndi.gaussian_filter(projection, sigma, mode="nearest", truncate=_TRUNCATE)
+        kernel.eigenvalues_2d(alone[None], _weight(sigma), (reach, nx), none, beyond)
+    larger = xp.empty(image.shape, np.float32)
+    lowest = np.empty(planes, np.float64)
+    joined = xp.empty((1, ny, nx + width), np.float32)
+    joined[0, :, nx:] = projection[:, :width]
+    whole = xp.empty((1, ny, columns), np.float32)
+    own = xp.empty(1, np.float32)
+    for z in range(planes):
+        joined[0, :, :nx] = image[z]
+        smooth = ndi.gaussian_filter(joined, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
+        kernel.eigenvalues_2d(smooth, _weight(sigma), (0, columns), whole, own)
+        larger[z] = whole[0, :, :nx]
+        lowest[z] = min(float(own[0]), float(beyond[0]))
+    return larger, per_plane(lowest, core, block.place.shape, np.inf)
+
+
+_BLANK = 3
+"""Columns at the right edge that the reference leaves empty."""
+
+
+def _response_slices(block: Block) -> Array:
+    xp, core = block.ns.xp, block.place.core
+    middle = block.arrays[0]
+    out = block.arrays[1].copy() if len(block.arrays) > 1 else xp.zeros(middle.shape, np.float32)
+    floor = block.values[0][core.start[0] : core.stop[0]]
+    block.ns.kernel("vesselness").ridge_response(middle, middle, floor, True, out)
+    edge = block.place.shape[2] - _BLANK - core.start[2]
+    out[:, :, max(0, edge) :] = 0
+    return out
+
+
+def _links_slices(params: SlicesParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    (image,) = inputs
+    links = [Link("projection", PROJECTION, (image,))]
+    best: tuple[str, ...] = ()
+    for i, sigma in enumerate(params.sigmas):
+        scale = _Scale(sigma=sigma)
+        eigen = Local(_joined_eigenvalues, planes=True, emits=_LOWEST_OF_PLANES)
+        links.append(Link(f"larger{i}", eigen, (image, "projection"), scale))
+        links.append(Link(f"best{i}", Local(_response_slices), (f"larger{i}", *best, f"larger{i}.emitted"), scale))
+        best = (f"best{i}",)
+    return links
+
+
+_PAPER = "Jerman et al., IEEE Transactions on Medical Imaging 35(9), 2016"
+_RESPONSE = Output("image", summary="response, float32 in [0, 1], same shape")
+
+JERMAN_VESSELNESS = OpSpec(
+    name="jerman_vesselness",
+    summary="Filament filter in 3-D: Jerman's vesselness for bright tubes",
+    description="Scaled by the most negative eigenvalue of the whole volume: one very bright voxel changes the "
+    "response everywhere.",
+    inputs=(Input("image", ("image",), (3,), "smoothed image"),),
+    output=_RESPONSE,
+    rule=Chain(_links_3d),
+    params=VesselnessParams,
+    halo=_widest,
+    scratch=12.0,
+    category="filaments",
+    reference="vesselness3D",
+    paper=_PAPER,
+)
+
+JERMAN_VESSELNESS_2D = OpSpec(
+    name="jerman_vesselness_2d",
+    summary="Filament filter of a 2-D image: Jerman's vesselness for bright lines",
+    inputs=(Input("image", ("image",), (2,), "smoothed image"),),
+    output=_RESPONSE,
+    rule=Chain(_links_2d),
+    params=SlicesParams,
+    halo=_widest,
+    scratch=12.0,
+    category="filaments",
+    reference="vesselness2D",
+    paper=_PAPER,
+)
+
+JERMAN_VESSELNESS_SLICES = OpSpec(
+    name="jerman_vesselness_slices",
+    summary="Filament filter plane by plane, each measured against the stack's maximum projection",
+    description="Every plane is filtered side by side with the maximum projection, so that empty planes are measured "
+    "against the brightest ridges of the stack. Columns near the right edge see the projection as their neighbour, and "
+    "the last three columns are always 0, as in the reference.",
+    inputs=(Input("image", ("image",), (3,), "smoothed image"),),
+    output=_RESPONSE,
+    rule=Chain(_links_slices, kind="Planes"),
+    params=SlicesParams,
+    scratch=12.0,
+    category="filaments",
+    reference="vesselnessSliceBySlice",
+    paper=_PAPER,
+)
+
+MULTISCALE_FILAMENTS_2D = OpSpec(
+    name="multiscale_filaments_2d",
+    summary="Lines of several widths in a 2-D image: union of thresholded vesselness responses",
+    inputs=(Input("image", ("image",), (2,), "smoothed image"),),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Chain(_links_2d_masks),
+    params=FilamentParams,
+    scratch=9.0,
+    category="filaments",
+    reference="filament_2d_wrapper",
+    paper=_PAPER,
+)
+
+SPECS = (JERMAN_VESSELNESS, JERMAN_VESSELNESS_2D, JERMAN_VESSELNESS_SLICES, MULTISCALE_FILAMENTS_2D)

@@ -1,0 +1,154 @@
+"""Intensity normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from fastseg.errors import InputError
+from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
+from fastseg.tiling import Block, Chain, Link, Local, Reduce
+from fastseg.tiling.statistics import EXTREMA, MOMENTS, Extrema, add_sums, fixed_point_sums, kept, moments, pair
+from fastseg.types import Array
+
+_EPSILON = 1e-8
+
+
+class NormalizeParams(Params):
+    """Parameters of `intensity_normalize`."""
+
+    scaling: Annotated[tuple[float, ...], Listed] = Field(
+        description="[v] with v < 1: minimum to maximum; [v] with v >= 1: the same, voxels above v become the minimum "
+        "first; [a, b]: mean - a std to mean + b std; [a, b, c, d]: c - a std to d + b std, std of the voxels "
+        "between c and d"
+    )
+
+    @field_validator("scaling")
+    @classmethod
+    def _length(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) not in (1, 2, 4):
+            raise ValueError(f"must hold 1, 2 or 4 numbers, not {len(value)}")
+        if not all(np.isfinite(value)):
+            raise ValueError("must hold finite numbers")
+        return value
+
+
+def stretch(image: Array, low: float, high: float) -> Array:
+    """``(image - low + 1e-8) / (high - low + 1e-8)`` in float32."""
+    return (image - np.float32(low) + np.float32(_EPSILON)) / np.float32(high - low + _EPSILON)
+
+
+def _limits_of_pair(values: tuple[Any, ...], params: NormalizeParams) -> tuple[float, float]:
+    extrema, spread = values
+    a, b = params.scaling
+    return max(spread.mean - a * spread.std, extrema.low), min(spread.mean + b * spread.std, extrema.high)
+
+
+def _limits_of_four(values: tuple[Any, ...], params: NormalizeParams) -> tuple[float, float]:
+    extrema, spread = values
+    a, b, c, d = params.scaling
+    if spread.count == 0:
+        raise InputError(
+            f"intensity_normalize: no voxel lies between {c:g} and {d:g} (scaling = {list(params.scaling)}); the image "
+            f"spans {extrema.low:g} to {extrema.high:g}"
+        )
+    return max(c - a * spread.std, extrema.low), min(d + b * spread.std, extrema.high)
+
+
+def _minmax(block: Block) -> Array:
+    (extrema,) = block.values
+    return stretch(block.arrays[0], extrema.low, extrema.high)
+
+
+def _clipped(block: Block) -> Array:
+    pick = _limits_of_pair if len(block.params.scaling) == 2 else _limits_of_four
+    low, high = pick(block.values, block.params)
+    if low > high:
+        raise InputError(
+            f"intensity_normalize: scaling = {list(block.params.scaling)} puts the lower limit {low:g} above the upper "
+            f"limit {high:g} on this image; use larger values"
+        )
+    image = block.ns.xp.clip(block.arrays[0], np.float32(low), np.float32(high))
+    return stretch(image, low, high)
+
+
+def _replaced(image: Array, bound: float, low: float, xp: Any) -> Array:
+    return xp.where(image > np.float32(bound), np.float32(low), image)
+
+
+def _extrema_below(block: Block) -> Extrema:
+    image = _replaced(kept(block), block.params.scaling[0], block.values[0].low, block.ns.xp)
+    return Extrema(float(image.min()), float(image.max()))
+
+
+def _merge_extrema(a: Extrema, b: Extrema) -> Extrema:
+    return Extrema(min(a.low, b.low), max(a.high, b.high))
+
+
+def _bounded(block: Block) -> Array:
+    extrema, below = block.values
+    image = _replaced(block.arrays[0], block.params.scaling[0], extrema.low, block.ns.xp)
+    return stretch(image, below.low, below.high)
+
+
+def _sums_between(block: Block) -> tuple[int, int, int]:
+    (extrema,) = block.values
+    _, _, c, d = block.params.scaling
+    image = kept(block)
+    inside = image[(image > np.float32(c)) & (image < np.float32(d))]
+    return fixed_point_sums(inside, extrema.low, extrema.high, block.ns.xp)
+
+
+def _moments_between(partial: Any, values: tuple[Any, ...], params: Any) -> Any:
+    return moments(partial, values[0].low, values[0].high)
+
+
+def _links(params: NormalizeParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    (image,) = inputs
+    first = Link("extrema", EXTREMA, (image,))
+    if len(params.scaling) == 2:
+        return [
+            first,
+            Link("moments", MOMENTS, (image, "extrema")),
+            Link("out", Local(_clipped), (image, "extrema", "moments")),
+        ]
+    if len(params.scaling) == 4:
+        between = Reduce(_sums_between, add_sums, _moments_between)
+        return [
+            first,
+            Link("moments", between, (image, "extrema")),
+            Link("out", Local(_clipped), (image, "extrema", "moments")),
+        ]
+    if params.scaling[0] < 1:
+        return [first, Link("out", Local(_minmax), (image, "extrema"))]
+    below = Reduce(_extrema_below, _merge_extrema, pair)
+    return [
+        first,
+        Link("below", below, (image, "extrema")),
+        Link("out", Local(_bounded), (image, "extrema", "below")),
+    ]
+
+
+MINMAX = Local(_minmax)
+"""Stretch to the unit range; its second input is the image's `Extrema`."""
+
+INTENSITY_NORMALIZE = OpSpec(
+    name="intensity_normalize",
+    summary="Stretch intensities to the unit range between limits taken from the image",
+    description="A constant image becomes 1 everywhere, and the minimum maps to a tiny positive number. With one "
+    "value of 1 or more, brighter voxels become the image's minimum, not the bound. With four values the limits start "
+    "from c and d themselves, not from the mean between them. Mean and deviation are summed in fixed point, so they "
+    "do not depend on the tiles.",
+    inputs=(Input("image", ("image",), (2, 3), "fluorescence image"),),
+    output=Output("image", summary="float32; 0 to 1, never exactly 0"),
+    rule=Chain(_links),
+    params=NormalizeParams,
+    scratch=4.0,
+    category="intensity",
+    reference="intensity_normalization",
+)
+
+SPECS = (INTENSITY_NORMALIZE,)

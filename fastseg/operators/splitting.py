@@ -1,0 +1,175 @@
+"""Splitting touching objects: local maxima, and watersheds with a total order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from fastseg.operators.boundary import ball
+from fastseg.operators.spec import Input, OpSpec, Output, Params
+from fastseg.tiling import Block, Chain, Labels, Link, Local, Objects, Whole
+from fastseg.tiling.rules import Halo, full_connectivity
+from fastseg.tiling.statistics import EXTREMA
+from fastseg.types import Array
+
+_BORDER = 2
+"""Peaks closer than this to a face of the volume are not searched for, as in the reference."""
+
+
+class WatershedParams(Params):
+    """Parameters of `watershed`."""
+
+    lines: bool = Field(default=False, description="leave a line of background between touching regions")
+
+
+def _mask(block: Block) -> Array:
+    return block.arrays[-1]
+
+
+def _first(block: Block) -> Array:
+    return block.arrays[0]
+
+
+def _bool(dtypes: Sequence[np.dtype[Any]], params: Any) -> np.dtype[Any]:
+    return np.dtype(bool)
+
+
+def _seeds_dtype(dtypes: Sequence[np.dtype[Any]], params: Any) -> np.dtype[Any]:
+    return dtypes[1]
+
+
+def _interior(inside: np.ndarray, block: Block) -> tuple[slice, ...] | None:
+    """Bounding box, in the block, of the object's voxels that are far enough from every face of the volume."""
+    far = []
+    for n, offset, size in zip(block.place.shape, block.place.box.start, inside.shape, strict=True):
+        position = np.arange(offset, offset + size)
+        far.append((position >= _BORDER) & (position < n - _BORDER))
+    allowed = inside & far[0][:, None, None] & far[1][:, None] & far[2]
+    if not allowed.any():
+        return None
+    box = []
+    for axis in range(3):
+        along = np.flatnonzero(allowed.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(int(along[0]), int(along[-1]) + 1))
+    return tuple(box)
+
+
+def _peaks(block: Block, inside: np.ndarray) -> np.ndarray:
+    found = np.zeros(inside.shape, bool)
+    box = _interior(inside, block)
+    if box is not None:
+        values = np.ascontiguousarray(block.arrays[0][box])
+        kernel = block.ns.kernel("peaks")
+        found[box] = kernel.object_peaks(values, np.ascontiguousarray(inside[box]), block.values[0].low)
+    return found
+
+
+_PEAKS = Objects(mask=_mask, compute=_peaks, dtype=_bool, connectivity=full_connectivity, margin=0)
+
+
+def _peak_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
+    image, mask = inputs
+    return [Link("extrema", EXTREMA, (image,)), Link("out", _PEAKS, (image, mask, "extrema"))]
+
+
+def _grown(block: Block) -> Array:
+    footprint = block.ns.xp.asarray(ball(1, block.arrays[0].ndim))
+    return block.ns.ndi.binary_dilation(block.arrays[0], structure=footprint)
+
+
+def _one_voxel(params: Any) -> Halo:
+    return (1, 1, 1)
+
+
+def _numbers(block: Block, rows: Array) -> Array:
+    return rows
+
+
+def _flood_object(block: Block, inside: np.ndarray) -> np.ndarray:
+    """Watershed of minus the distance to the background, inside one object.
+
+    The nearest background voxel of a voxel is a face neighbour of its own component, so the distance is exact in the
+    bounding box plus one voxel.
+    """
+    seeds = np.where(inside, block.arrays[1], 0)
+    if not seeds.any():
+        return seeds
+    cost = -block.ns.ndi.distance_transform_edt(inside)
+    return block.ns.kernel("watershed").flood(cost, seeds, np.ascontiguousarray(inside), True)
+
+
+_FLOOD_OBJECTS = Objects(mask=_first, compute=_flood_object, dtype=_seeds_dtype, margin=1)
+
+
+def _split_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
+    mask, peaks = inputs
+    seeds = Labels(mask=_first, apply=_numbers, connectivity=full_connectivity)
+    return [
+        Link("grown", Local(_grown, _one_voxel), (peaks,)),
+        Link("seeds", seeds, ("grown",)),
+        Link("out", _FLOOD_OBJECTS, (mask, "seeds")),
+    ]
+
+
+def _flood_whole(block: Block) -> Array:
+    image, seeds = block.arrays
+    everywhere = np.ones(image.shape, bool)
+    return block.ns.kernel("watershed").flood(image.astype(np.float64), seeds, everywhere, block.params.lines)
+
+
+_PAPER = "Meyer, Signal Processing 38(1), 1994 (priority flood)"
+
+LOCAL_MAXIMA = OpSpec(
+    name="local_maxima",
+    summary="Peaks of an image within each object of a mask, at least 2 voxels apart",
+    description="No peak lies within 2 voxels of a face of the volume, z included, and solid objects of one value have "
+    "none. Equal peaks are taken in scan order. Runs on the CPU.",
+    inputs=(
+        Input("image", ("image",), (3,), "image whose peaks are sought"),
+        Input("mask", ("mask",), (3,), "objects"),
+    ),
+    output=Output("mask", summary="bool, true at peaks"),
+    rule=Chain(_peak_links, kind="Objects"),
+    scratch=4.0,
+    category="splitting",
+    reference="peak_local_max_wrapper",
+)
+
+WATERSHED_SPLIT = OpSpec(
+    name="watershed_split",
+    summary="Cut objects between their peaks by a watershed of the distance to the background",
+    description="Seeds are the peaks dilated by one voxel. Objects without a peak vanish. The flood is ordered by "
+    "value, age and position, so the result does not depend on tiles. Runs on the CPU.",
+    inputs=(
+        Input("mask", ("mask",), (3,), "objects"),
+        Input("peaks", ("mask",), (3,), "peaks"),
+    ),
+    output=Output("labels", summary="int32, 0 on background and watershed lines"),
+    rule=Chain(_split_links, kind="Objects"),
+    scratch=20.0,
+    category="splitting",
+    reference="watershed_wrapper",
+    paper=_PAPER,
+)
+
+WATERSHED = OpSpec(
+    name="watershed",
+    summary="Seeded watershed of a whole image",
+    description="The flood is ordered by value, age and position. Runs on the CPU.",
+    inputs=(
+        Input("image", ("image",), (3,), "cost: low values are flooded first"),
+        Input("seeds", ("labels",), (3,), "seed labels, 0 where there is none"),
+    ),
+    output=Output("labels", summary="dtype of the seeds, 0 on watershed lines"),
+    rule=Whole(_flood_whole, host_only=True),
+    params=WatershedParams,
+    scratch=40.0,
+    category="splitting",
+    reference="watershed",
+    paper=_PAPER,
+)
+
+SPECS = (LOCAL_MAXIMA, WATERSHED_SPLIT, WATERSHED)

@@ -1,0 +1,308 @@
+"""Automatic thresholds: Otsu, triangle and median; masked object thresholding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fastseg.errors import InputError
+from fastseg.operators.boundary import ball
+from fastseg.operators.objects import COUNT, SizeParams, keep_large, row_mask
+from fastseg.operators.spec import Input, OpSpec, Output, Params
+from fastseg.tiling import Block, Chain, Labels, Link, Local, Table
+from fastseg.tiling.rules import Halo
+from fastseg.tiling.statistics import (
+    BINS,
+    EXTREMA,
+    HISTOGRAM,
+    MEDIAN,
+    MEDIAN_UPPER,
+    Histogram,
+    bin_numbers,
+)
+from fastseg.types import Array
+
+_OBJECTS_AT_ONCE = 1 << 14
+
+
+def otsu_of_counts(counts: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Otsu's threshold of each row: the centre that ends the lower class of the best split.
+
+    Parameters
+    ----------
+    counts : (..., bins)
+    centres : (..., bins) float32
+
+    Notes
+    -----
+    Otsu, IEEE Trans. Systems, Man, and Cybernetics 9(1), 1979. The first maximum of w1 w2 (m1 - m2)^2 counts.
+    """
+    counts = counts.astype(np.float64)
+    weighted = counts * centres
+    below, above = np.cumsum(counts, -1), np.cumsum(counts[..., ::-1], -1)[..., ::-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_below = np.cumsum(weighted, -1) / below
+        mean_above = np.cumsum(weighted[..., ::-1], -1)[..., ::-1] / above
+    split = below[..., :-1] * above[..., 1:] * (mean_below[..., :-1] - mean_above[..., 1:]) ** 2
+    best = np.argmax(split, axis=-1)
+    return np.take_along_axis(np.broadcast_to(centres, counts.shape), best[..., None], -1)[..., 0]
+
+
+def otsu(histogram: Histogram, single: float | None) -> float:
+    """Otsu's threshold; of an image of a `single` value, that value."""
+    return float(otsu_of_counts(histogram.counts, histogram.centres)) if single is None else single
+
+
+def triangle(histogram: Histogram) -> float:
+    """Zack's triangle threshold (Zack, Rogers and Latt, J. Histochem. Cytochem. 25(7), 1977), in exact integers."""
+    counts = [int(c) for c in histogram.counts]
+    peak = counts.index(max(counts))
+    filled = [k for k, c in enumerate(counts) if c]
+    low, high = filled[0], filled[-1]
+    flip = peak - low < high - peak
+    if flip:
+        counts.reverse()
+        last = len(counts) - 1
+        peak, low = last - peak, last - high
+    width, height = peak - low, counts[peak]
+    if width == 0:
+        raise InputError("triangle threshold: the image is constant, there is nothing to separate")
+    distances = [height * k - width * counts[low + k] for k in range(width)]
+    at = low + distances.index(max(distances))
+    return float(histogram.centres[len(counts) - 1 - at if flip else at])
+
+
+class CoarseParams(Params):
+    """Parameters of `coarse_threshold`."""
+
+    method: Literal["triangle", "tri", "median", "med", "ave_tri_med", "ave"] = Field(
+        description="global threshold: triangle, median, or the mean of both"
+    )
+    min_size: int = Field(ge=0, description="smallest object that is kept, in voxels")
+    dilate: bool = Field(default=False, description="dilate the result by a ball of radius 2")
+
+
+class ObjectOtsuParams(Params):
+    """Parameters of `object_otsu_threshold`."""
+
+    factor: float = Field(default=0.98, gt=0, description="factor of each object's Otsu threshold")
+    global_check: bool = Field(
+        default=False, description="drop objects whose threshold is at most a third of the whole image's"
+    )
+
+
+class MaskedObjectParams(CoarseParams):
+    """Parameters of `masked_object_threshold`."""
+
+    factor: float = Field(default=0.98, gt=0, description="factor of each object's Otsu threshold")
+    global_check: bool = Field(
+        default=False, description="drop objects whose threshold is at most a third of the whole image's"
+    )
+
+
+def _above_global(block: Block) -> Array:
+    method = block.params.method
+    if method in ("median", "med"):
+        (threshold,) = block.values
+    elif method in ("triangle", "tri"):
+        threshold = triangle(block.values[0])
+    else:
+        histogram, median = block.values
+        threshold = (np.float32(triangle(histogram)) + np.float32(median)) / np.float32(2)
+    return block.arrays[0] > np.float32(threshold)
+
+
+_GROWTH = 2
+
+
+def _grown(block: Block) -> Array:
+    footprint = block.ns.xp.asarray(ball(_GROWTH, block.arrays[0].ndim))
+    return block.ns.ndi.binary_dilation(block.arrays[0], structure=footprint)
+
+
+def _growth_halo(params: Any) -> Halo:
+    return (_GROWTH,) * 3
+
+
+def _given(block: Block) -> Array:
+    return block.arrays[0]
+
+
+def _size_tables(params: Any) -> Mapping[str, Table]:
+    return {"size": COUNT}
+
+
+def _coarse_links(params: CoarseParams, inputs: tuple[str, ...]) -> list[Link]:
+    image = inputs[0]
+    links: list[Link] = []
+    values: tuple[str, ...] = ()
+    if params.method not in ("median", "med"):
+        links += [
+            Link("extrema", EXTREMA, (image,)),
+            Link("histogram", HISTOGRAM, (image, "extrema")),
+        ]
+        values += ("histogram",)
+    if params.method not in ("triangle", "tri"):
+        links += [
+            Link("upper", MEDIAN_UPPER, (image,)),
+            Link("median", MEDIAN, (image, "upper")),
+        ]
+        values += ("median",)
+    keep = Labels(mask=_given, apply=row_mask, decide=keep_large, tables=_size_tables)
+    links += [
+        Link("above", Local(_above_global), (image, *values)),
+        Link("coarse", keep, ("above",), SizeParams(min_size=params.min_size)),
+    ]
+    if params.dilate:
+        links.append(Link("grown", Local(_grown, _growth_halo), ("coarse",)))
+    return links
+
+
+def _mask_input(block: Block) -> Array:
+    return block.arrays[1]
+
+
+def _object_minimum(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
+    return _extreme(block, ids, count, "minimum", np.inf)
+
+
+def _object_maximum(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
+    return _extreme(block, ids, count, "maximum", -np.inf)
+
+
+def _extreme(block: Block, ids: Array, count: int, ufunc: str, initial: float) -> Array:
+    xp = block.ns.xp
+    inside = ids > 0
+    found = xp.full(count + 1, initial, np.float32)
+    getattr(xp, ufunc).at(found, ids[inside], block.arrays[0][inside])
+    return found
+
+
+def object_edges(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Histogram edges of every object between its own extremes, (objects, 257) float32."""
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    single = low == high
+    low, high = low - 0.5 * single, high + 0.5 * single
+    edges = np.linspace(low, high, BINS + 1, axis=-1)
+    return edges.astype(np.float32)
+
+
+def _object_histogram(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
+    """Counts of 256 bins between each object's extremes, (count + 1, 256)."""
+    xp = block.ns.xp
+    inside = ids > 0
+    rows, values = ids[inside].astype(np.int64), block.arrays[0][inside]
+    counts = xp.zeros((count + 1) * BINS, np.int32)
+    if count:
+        low, high = tables["low"].copy(), tables["high"].copy()
+        low[0] = high[0] = 0
+        edges = xp.asarray(object_edges(low, high))
+        first, last = edges[rows, 0].astype(np.float64), edges[rows, BINS].astype(np.float64)
+        bins = xp.clip(((values - first) * (BINS / (last - first))).astype(np.int32), 0, BINS - 1)
+        bins -= values < edges[rows, bins]
+        bins += (values >= edges[rows, bins + 1]) & (bins < BINS - 1)
+        counts += xp.bincount(rows * BINS + bins, minlength=counts.size).astype(np.int32)
+    return counts.reshape(count + 1, BINS)
+
+
+def _object_tables(params: Any) -> Mapping[str, Table]:
+    return {
+        "low": Table(_object_minimum, "minimum", np.inf),
+        "high": Table(_object_maximum, "maximum", -np.inf),
+        "histogram": Table(_object_histogram, "add", 0),
+    }
+
+
+def _object_cutoffs(
+    tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
+) -> np.ndarray:
+    """The value that a voxel of each object must exceed; infinite for dropped objects and outside."""
+    low, high = tables["low"], tables["high"]
+    found = np.full(count + 1, np.inf)
+    for start in range(1, count + 1, _OBJECTS_AT_ONCE):
+        rows = slice(start, min(start + _OBJECTS_AT_ONCE, count + 1))
+        edges = object_edges(low[rows], high[rows])
+        centres = (edges[:, 1:] + edges[:, :-1]) / np.float32(2)
+        threshold = otsu_of_counts(tables["histogram"][rows], centres).astype(np.float32)
+        found[rows] = np.where(low[rows] == high[rows], low[rows], threshold)
+    cutoffs = found.astype(np.float32) * np.float32(params.factor)
+    if params.global_check:
+        histogram, extrema = values
+        whole = otsu(histogram, extrema.low if extrema.low == extrema.high else None)
+        cutoffs[~(found > 0.333 * whole)] = np.inf
+    return cutoffs
+
+
+def _above_cutoff(block: Block, rows: Array) -> Array:
+    return block.arrays[0] > rows
+
+
+_OBJECT_OTSU = Labels(mask=_mask_input, apply=_above_cutoff, decide=_object_cutoffs, tables=_object_tables)
+
+
+def _object_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
+    image, mask = inputs
+    if not params.global_check:
+        return [Link("out", _OBJECT_OTSU, (image, mask))]
+    return [
+        Link("extrema", EXTREMA, (image,)),
+        Link("histogram", HISTOGRAM, (image, "extrema")),
+        Link("out", _OBJECT_OTSU, (image, mask, "histogram", "extrema")),
+    ]
+
+
+def _masked_links(params: MaskedObjectParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    coarse = _coarse_links(params, inputs)
+    fine = _object_links(params, (inputs[0], coarse[-1].name))
+    known = {link.name for link in coarse}
+    return [*coarse, *(link for link in fine if link.name not in known)]
+
+
+COARSE_THRESHOLD = OpSpec(
+    name="coarse_threshold",
+    summary="Global threshold (triangle, median or their mean), small objects removed",
+    description="First half of masked object thresholding.",
+    inputs=(Input("image", ("image",), (3,), "smoothed image"),),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Chain(_coarse_links, kind="Labels"),
+    params=CoarseParams,
+    halo=_growth_halo,
+    scratch=6.0,
+    category="thresholds",
+    reference="MO_low_level",
+)
+
+OBJECT_OTSU_THRESHOLD = OpSpec(
+    name="object_otsu_threshold",
+    summary="Otsu threshold inside every object of a mask",
+    description="Second half of masked object thresholding: each 6-connected object has a histogram of its own, of 256 "
+    "bins between its own extremes.",
+    inputs=(
+        Input("image", ("image",), (3,), "smoothed image"),
+        Input("mask", ("mask",), (3,), "objects"),
+    ),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Chain(_object_links, kind="Labels"),
+    params=ObjectOtsuParams,
+    scratch=8.0,
+    category="thresholds",
+    reference="MO_high_level",
+)
+
+MASKED_OBJECT_THRESHOLD = OpSpec(
+    name="masked_object_threshold",
+    summary="Masked object thresholding: a global threshold finds objects, Otsu refines each of them",
+    inputs=(Input("image", ("image",), (3,), "smoothed image"),),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Chain(_masked_links, kind="Labels"),
+    params=MaskedObjectParams,
+    halo=_growth_halo,
+    scratch=8.0,
+    category="thresholds",
+    reference="MO",
+)
+
+SPECS = (COARSE_THRESHOLD, OBJECT_OTSU_THRESHOLD, MASKED_OBJECT_THRESHOLD)

@@ -1,0 +1,256 @@
+"""Tiling rules: how an operator may be computed tile by tile without changing its answer.
+
+A rule holds the array code of an operator together with everything the engine must know to run it on any grid. All
+functions are module-level functions, so that tasks can be pickled and sent to workers.
+
+===============  =======================================================================================
+Local            a tile needs a halo of known width
+Reduce           an exactly mergeable statistic of the volume, giving one small value
+Labels           connected components with per-object tables, merged across tiles
+Objects          component by component in its bounding box plus a margin
+Whole            the whole volume at once; the planner says so before running
+Chain            several of the above in sequence: a statistic and what is computed with it, iterations
+===============  =======================================================================================
+
+``Local`` with ``planes=True`` works on whole XY planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastseg.tiling.block import Block
+from fastseg.types import Array
+
+Halo: TypeAlias = tuple[int, int, int]
+"""Halo in voxels (z, y, x); an operator on a plane uses the last two."""
+
+
+def no_halo(params: Any) -> Halo:
+    return (0, 0, 0)
+
+
+def same_shape(shape: tuple[int, ...], params: Any) -> tuple[int, ...]:
+    return shape
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A statistic of whole volumes whose partial results merge exactly, whatever the tiles.
+
+    Attributes
+    ----------
+    chunk : callable
+        ``chunk(block) -> partial``; only the voxels of ``block.place.keep`` may count.
+    combine : callable
+        ``combine(partial, partial) -> partial``; must be exactly associative and commutative.
+    finalize : callable
+        ``finalize(partial, values, params) -> value``; `values` are the non-volume inputs.
+    halo : callable
+        ``halo(params) -> (z, y, x)`` in voxels.
+    """
+
+    chunk: Callable[[Block], Any]
+    combine: Callable[[Any, Any], Any]
+    finalize: Callable[[Any, tuple[Any, ...], Any], Any]
+    halo: Callable[[Any], Halo] = no_halo
+
+
+@dataclass(frozen=True)
+class Local:
+    """A tile of the output needs the same tile of the inputs and a halo.
+
+    Attributes
+    ----------
+    apply : callable
+        ``apply(block) -> array`` covering ``block.place.box`` (the engine cuts the core out). With `emits`,
+        ``apply(block) -> (array, partial)``.
+    halo : callable
+        ``halo(params) -> (z, y, x)`` in voxels.
+    planes : bool
+        Tiles span whole XY planes.
+    output_shape : callable
+        ``output_shape(input_shape, params)``; only Y and X may change, and only with `planes`.
+    emits : Reduce, optional
+        A statistic computed on the way (its `combine` and `finalize` are used); a later link of the chain refers to
+        it as ``"<link>.emitted"``. Saves a second pass over the tiles.
+    """
+
+    apply: Callable[[Block], Any]
+    halo: Callable[[Any], Halo] = no_halo
+    planes: bool = False
+    output_shape: Callable[[tuple[int, ...], Any], tuple[int, ...]] = same_shape
+    emits: Reduce | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A per-object statistic, one row an object, merged across tiles.
+
+    Attributes
+    ----------
+    chunk : callable
+        ``chunk(block, ids, count, tables) -> array (count + 1, ...)``, row 0 being the background. `ids` are the
+        object numbers inside the tile (1..count); `tables` maps the names of earlier tables to the merged rows of
+        these objects.
+    combine : {"add", "minimum", "maximum"}
+        The ufunc that merges rows. Sums must be of integers.
+    initial : scalar
+        Its neutral element.
+    """
+
+    chunk: Callable[[Block, Array, int, Mapping[str, np.ndarray]], Array]
+    combine: str
+    initial: Any
+
+
+def face_connectivity(params: Any, ndim: int) -> int:
+    return 1
+
+
+def full_connectivity(params: Any, ndim: int) -> int:
+    return ndim
+
+
+def in_volume(params: Any) -> bool:
+    return False
+
+
+def in_planes(params: Any) -> bool:
+    return True
+
+
+def no_tables(params: Any) -> Mapping[str, Any]:
+    return {}
+
+
+def every_object(tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any) -> np.ndarray:
+    """The decision that numbers objects 1..count in scan order of their first voxel."""
+    return np.arange(count + 1, dtype=np.int32 if count < 2**31 - 1 else np.int64)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Connected components, measured and decided on as whole objects.
+
+    Attributes
+    ----------
+    mask : callable
+        ``mask(block) -> bool array``: the voxels whose components are meant.
+    apply : callable
+        ``apply(block, rows) -> array``: the output, where ``rows`` holds for every voxel the decision on its object.
+    decide : callable
+        ``decide(tables, count, values, params) -> array (count + 1,)``: the decision on every object; row 0 is for
+        voxels outside all objects.
+    tables : callable
+        ``tables(params) -> {name: Table}``, computed in this order.
+    connectivity : callable
+        ``connectivity(params, ndim) -> int`` from 1 (faces) to ndim (corners).
+    planar : callable
+        ``planar(params) -> bool``: components within each XY plane only.
+    """
+
+    mask: Callable[[Block], Array]
+    apply: Callable[[Block, Array], Array]
+    decide: Callable[[Mapping[str, np.ndarray], int, tuple[Any, ...], Any], np.ndarray] = every_object
+    tables: Callable[[Any], Mapping[str, Table]] = no_tables
+    connectivity: Callable[[Any, int], int] = face_connectivity
+    planar: Callable[[Any], bool] = in_volume
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Exact when computed component by component, each in its bounding box plus a margin.
+
+    Attributes
+    ----------
+    mask : callable
+        ``mask(block) -> bool array``: the voxels whose components are the objects.
+    compute : callable
+        ``compute(block, inside) -> array`` for one object; `inside` marks its voxels in the block. Only results on
+        these voxels are kept; everything outside all objects becomes 0.
+    dtype : callable
+        ``dtype(input_dtypes, params)`` of the output.
+    connectivity : callable
+        ``connectivity(params, ndim) -> int``.
+    margin : int
+        Voxels around the bounding box.
+    """
+
+    mask: Callable[[Block], Array]
+    compute: Callable[[Block, Array], Array]
+    dtype: Callable[[Sequence[np.dtype[Any]], Any], np.dtype[Any]]
+    connectivity: Callable[[Any, int], int] = face_connectivity
+    margin: int = 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    """No exact way to tile is known: the whole volume is gathered.
+
+    Attributes
+    ----------
+    compute : callable
+        ``compute(block) -> array`` with the block covering everything.
+    host_only : bool
+        The computation has no GPU form: arrays on a GPU are brought to the host and the result goes back.
+    """
+
+    compute: Callable[[Block], Array]
+    host_only: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of a chain.
+
+    Attributes
+    ----------
+    name : str
+        What later links call its result.
+    rule : Rule
+        Any rule but a chain.
+    inputs : tuple of str
+        Names of operator inputs or earlier links.
+    params : object, optional
+        Parameters instead of the operator's own.
+    """
+
+    name: str
+    rule: Local | Reduce | Labels | Objects | Whole
+    inputs: tuple[str, ...]
+    params: Any = None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Rules in sequence; the last link gives the result.
+
+    Attributes
+    ----------
+    links : callable
+        ``links(params, inputs) -> sequence of Link``, with the names of the operator's inputs.
+    kind : str
+        The rule that users are told: the one that decides how the operator scales.
+    """
+
+    links: Callable[[Any, tuple[str, ...]], Sequence[Link]]
+    kind: str = "Statistics"
+
+
+Rule: TypeAlias = Local | Reduce | Labels | Objects | Whole | Chain
+
+
+def kind_of(rule: Rule) -> str:
+    """The rule's name in listings."""
+    if isinstance(rule, Chain):
+        return rule.kind
+    if isinstance(rule, Local) and rule.planes:
+        return "Planes"
+    if isinstance(rule, Reduce):
+        return "Statistics"
+    return type(rule).__name__

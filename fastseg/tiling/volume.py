@@ -1,0 +1,82 @@
+"""Volumes: what tasks read boxes from and write boxes to."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from fastseg.types import Array, Box
+
+
+@runtime_checkable
+class Volume(Protocol):
+    """A voxel grid that is read and written by boxes. Reading never copies more than the box."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def read(self, box: Box) -> Array: ...
+
+    def write(self, box: Box, block: Array) -> None: ...
+
+
+class ArrayVolume:
+    """A volume held in one array, on the host or on a device. Reading gives views."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    def read(self, box: Box) -> Array:
+        return self.array[box.slices]
+
+    def write(self, box: Box, block: Array) -> None:
+        self.array[box.slices] = block
+
+
+class PendingVolume:
+    """The output of a pass in memory: allocated at the first write, when its dtype is known.
+
+    A block that covers everything is adopted as it is, so a grid of one tile costs neither an allocation nor a copy.
+    """
+
+    def __init__(self, shape: tuple[int, ...], xp: Any) -> None:
+        self._shape = shape
+        self._xp = xp
+        self._array: Array = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.array.dtype)
+
+    @property
+    def array(self) -> Array:
+        if self._array is None:
+            raise RuntimeError("volume was read before anything was written to it")
+        return self._array
+
+    def read(self, box: Box) -> Array:
+        return self.array[box.slices]
+
+    def write(self, box: Box, block: Array) -> None:
+        if self._array is None:
+            if block.shape == self._shape:
+                self._array = block
+                return
+            self._array = self._xp.empty(self._shape, block.dtype)
+        self._array[box.slices] = block
