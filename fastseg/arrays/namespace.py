@@ -36,6 +36,10 @@ class Namespace:
     def on_gpu(self) -> bool:
         return self.device.kind == "cuda"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # modules cannot be pickled; a worker looks them up again
+        return namespace_for, (self.device,)
+
     def kernel(self, name: str) -> ModuleType:
         """The module of compiled loops `name`, for this device: the same functions, arguments and results."""
         folder = "cuda" if self.on_gpu else "cpu"

@@ -80,7 +80,7 @@ def write_preview(
     file = Path(path)
     picture = _compose(image, mask, size, title)
     with atomic_output(file, overwrite=overwrite, needed=picture.width * picture.height * 3) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        picture.save(temporary, format="PNG", compress_level=4)
     return file
 
 
@@ -97,7 +97,7 @@ def _compose(image: Any, mask: Any, spacing: Spacing | None, title: str | None) 
     rows = [
         ("maximum projection", projection, outline),
         (
-            f"middle plane, z = {middle} of 0..{depth - 1}",
+            f"middle plane, z = {middle} of 0 to {depth - 1}",
             np.asarray(image[middle]),
             _edge_source(np.asarray(mask[middle])),
         ),
@@ -121,7 +121,7 @@ def _compose(image: Any, mask: Any, spacing: Spacing | None, title: str | None) 
             if spacing is not None:
                 _scale_bar(draw, (left, top + line), panel, width * spacing[2], small)
             if column == 1 and voxels == 0:
-                _badge(draw, (left + panel[0] // 2, top + line + panel[1] // 2), "empty mask", font)
+                _badge(draw, (left + panel[0] // 2, top + line + 2 * font.size), "empty mask", font)
     return canvas
 
 
@@ -135,7 +135,8 @@ def _project(image: Any, mask: Any) -> tuple[np.ndarray, np.ndarray, int]:
         # fmax, so that a NaN in one plane does not hide the others.
         projection = plane if projection is None else np.fmax(projection, plane)
         objects = part if objects is None else np.maximum(objects, part)
-    assert projection is not None and objects is not None
+    assert projection is not None
+    assert objects is not None
     return projection, objects, voxels
 
 
@@ -190,7 +191,7 @@ def _panel_size(height: int, width: int, spacing: Spacing | None) -> tuple[int, 
     tall, wide = height * aspect, float(width)
     longest = max(tall, wide)
     scale = min(_PANEL[1] / longest, 1.0) if longest >= _PANEL[0] else _PANEL[0] / longest
-    if 1.0 < scale and aspect == 1.0:
+    if scale > 1.0 and aspect == 1.0:
         scale = math.ceil(scale)  # whole factors keep voxels square
         scale = scale if longest * scale <= _PANEL[1] else _PANEL[0] / longest
     return max(1, round(wide * scale)), max(1, round(tall * scale))
@@ -211,7 +212,7 @@ def _scale_bar(
     thick = max(3, panel[0] // 160)
     margin = max(10, panel[0] // 45)
     right, bottom = corner[0] + panel[0] - margin, corner[1] + panel[1] - margin
-    text = f"{length:g} µm"
+    text = f"{length:g} um"  # the built-in font has no micro sign
     box = draw.textbbox((right - pixels / 2, bottom - thick - 4), text, font=font, anchor="ms")
     pad = 5
     left = min(box[0], right - pixels)

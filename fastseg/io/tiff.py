@@ -52,7 +52,7 @@ def open_tiff(path: str) -> Source:
         except Exception as error:
             raise _damaged(path, error) from error
     if any(_DAMAGE.search(message) for message in messages):
-        raise _damaged(path, next(m for m in messages if _DAMAGE.search(m)))
+        raise ReadError(f"{path} is a damaged or truncated TIFF file: copy or export it again.")
     if whole_chain:
         check_chain(path)
     if not scenes:
@@ -83,6 +83,8 @@ def _scenes(file: Any, path: str) -> list[tuple[str, Scene]]:
     scenes = []
     for index, one in enumerate(series):
         level = one.levels[0]
+        if len(level.shape) < 2:
+            continue  # a directory without pixels
         dtype = level.dtype
         if dtype is None:
             raise ReadError(
@@ -179,9 +181,8 @@ def _next_directory(file: BinaryIO, path: str, offset: int, order: str, big: boo
     return int(following)
 
 
-def _damaged(path: str, why: BaseException | str) -> ReadError:
-    text = reason(why) if isinstance(why, BaseException) else " ".join(why.split())[:160]
-    return ReadError(f"{path} is a damaged or truncated TIFF file ({text}): copy or export it again.")
+def _damaged(path: str, why: BaseException) -> ReadError:
+    return ReadError(f"{path} is a damaged or truncated TIFF file ({reason(why)}): copy or export it again.")
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def imagej_spacing(metadata: Mapping[str, Any], tags: Mapping[str, Any]) -> Spac
         TIFF tags of the first page: ``XResolution`` and ``YResolution`` are pixels per unit, as fractions.
     """
     scale = micrometres_per(str(metadata.get("unit", "")))
-    if scale is None or "spacing" not in metadata:
+    if scale is None:
         return None
     try:
         per_pixel = [tags[name][1] / tags[name][0] * scale for name in ("YResolution", "XResolution")]

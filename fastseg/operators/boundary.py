@@ -23,7 +23,9 @@ def ball(radius: int, ndim: int = 3) -> np.ndarray:
 class BoundaryParams(Params):
     """Parameters of `boundaries`."""
 
-    connectivity: int = Field(default=1, ge=1, le=3, description="1: face neighbours, 2: edges too, 3: corners too")
+    connectivity: int = Field(
+        default=1, ge=1, le=3, description="1: face neighbours, 2: edges too, 3: corners too"
+    )
     mode: Literal["thick", "inner", "outer"] = Field(
         default="thick", description="both sides of an edge, only foreground voxels, or only voxels outside"
     )

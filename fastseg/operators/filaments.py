@@ -28,7 +28,10 @@ class VesselnessParams(Params):
         min_length=1, description="scales in voxels; the largest response over the scales counts"
     )
     tau: float = Field(
-        default=1.0, gt=0, le=1, description="how far weak last eigenvalues are lowered, as a part of the lowest one"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="how far weak last eigenvalues are lowered, as a part of the lowest one",
     )
 
     @field_validator("sigmas")
@@ -55,7 +58,16 @@ class SlicesParams(Params):
 class FilamentParams(Params):
     """Parameters of `multiscale_filaments_2d`."""
 
-    scales: Pairs = Field(description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff")
+    scales: Pairs = Field(
+        description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff"
+    )
+
+    @field_validator("scales")
+    @classmethod
+    def _not_negative(cls, value: Pairs) -> Pairs:
+        if any(sigma < 0 for sigma, _ in value):
+            raise ValueError("must hold no negative sigma")
+        return value
 
 
 class _Scale(Params):
@@ -107,12 +119,12 @@ def _eigenvalues(block: Block) -> tuple[Array, float]:
     smooth = block.ns.ndi.gaussian_filter(block.arrays[0], params.sigma, mode="nearest", truncate=_TRUNCATE)
     shape = place.core.shape
     start = tuple(s.start for s in place.keep)
-    stop = tuple(s.stop for s in place.keep)
     middle = xp.empty(shape, np.float32)
     last = xp.empty(shape if params.tau < 1 else (0, 0, 0), np.float32)
+    lowest = xp.empty(shape[0] * shape[1], np.float32)
     kernel = block.ns.kernel("vesselness")
-    low = kernel.eigenvalues_3d(smooth, _weight(params.sigma), start, stop, middle, last)
-    return middle if params.tau == 1 else last if _wants_last(params) else middle, float(low)
+    kernel.eigenvalues_3d(smooth, _weight(params.sigma), start, middle, last, lowest)
+    return last if _wants_last(params) else middle, float(lowest.min())
 
 
 class _LastScale(_Scale):
@@ -165,9 +177,9 @@ def _eigenvalues_2d(block: Block) -> tuple[Array, np.ndarray]:
     smooth = block.ns.ndi.gaussian_filter(block.arrays[0], sigma, mode="nearest", truncate=_TRUNCATE)
     rows, columns = place.keep
     larger = xp.empty((1, smooth.shape[0], columns.stop - columns.start), np.float32)
-    lowest = xp.empty(1, np.float32)
+    lowest = xp.empty(larger.shape[:2], np.float32)
     kernel = block.ns.kernel("vesselness")
-    kernel.eigenvalues_2d(smooth[None], _weight(sigma), (columns.start, columns.stop), larger, lowest)
+    kernel.eigenvalues_2d(smooth[None], _weight(sigma), columns.start, larger, lowest)
     core = larger[0, rows]
     return core, np.asarray([float(core.min())])
 
@@ -235,23 +247,24 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     reach = _reach(block.params)
     width = min(nx, 2 * reach)
     columns = 2 * nx if width == nx else nx + reach
-    none = xp.empty((0, 0, 0), np.float32)
-    beyond = xp.full(1, np.inf, np.float32)
+    beyond = np.inf
+    rows = xp.empty((1, ny), np.float32)
     if width < nx:
         alone = ndi.gaussian_filter(projection, sigma, mode="nearest", truncate=_TRUNCATE)
-        kernel.eigenvalues_2d(alone[None], _weight(sigma), (reach, nx), none, beyond)
+        rest = xp.empty((1, ny, nx - reach), np.float32)
+        kernel.eigenvalues_2d(alone[None], _weight(sigma), reach, rest, rows)
+        beyond = float(rows.min())
     larger = xp.empty(image.shape, np.float32)
     lowest = np.empty(planes, np.float64)
     joined = xp.empty((1, ny, nx + width), np.float32)
     joined[0, :, nx:] = projection[:, :width]
     whole = xp.empty((1, ny, columns), np.float32)
-    own = xp.empty(1, np.float32)
     for z in range(planes):
         joined[0, :, :nx] = image[z]
         smooth = ndi.gaussian_filter(joined, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
-        kernel.eigenvalues_2d(smooth, _weight(sigma), (0, columns), whole, own)
+        kernel.eigenvalues_2d(smooth, _weight(sigma), 0, whole, rows)
         larger[z] = whole[0, :, :nx]
-        lowest[z] = min(float(own[0]), float(beyond[0]))
+        lowest[z] = min(float(rows.min()), beyond)
     return larger, per_plane(lowest, core, block.place.shape, np.inf)
 
 
@@ -278,7 +291,9 @@ def _links_slices(params: SlicesParams, inputs: tuple[str, ...]) -> Sequence[Lin
         scale = _Scale(sigma=sigma)
         eigen = Local(_joined_eigenvalues, planes=True, emits=_LOWEST_OF_PLANES)
         links.append(Link(f"larger{i}", eigen, (image, "projection"), scale))
-        links.append(Link(f"best{i}", Local(_response_slices), (f"larger{i}", *best, f"larger{i}.emitted"), scale))
+        links.append(
+            Link(f"best{i}", Local(_response_slices), (f"larger{i}", *best, f"larger{i}.emitted"), scale)
+        )
         best = (f"best{i}",)
     return links
 

@@ -23,7 +23,8 @@ class MiddleFrameParams(Params):
     """Parameters of `middle_frame`."""
 
     method: Literal["z", "intensity"] = Field(
-        default="z", description="z: half the number of planes; intensity: Otsu split of the foreground per plane"
+        default="z",
+        description="z: half the number of planes; intensity: Otsu split of the foreground per plane",
     )
 
 
@@ -31,7 +32,9 @@ class SeedsParams(Params):
     """Parameters of `seeds_from_slice`."""
 
     min_size: int = Field(default=1, ge=0, description="smallest object that gives a seed, in pixels")
-    background_seed: bool = Field(default=True, description="make plane 0 the seed of the background (label 1)")
+    background_seed: bool = Field(
+        default=True, description="make plane 0 the seed of the background (label 1)"
+    )
 
 
 def profile_split(profile: np.ndarray) -> float:
@@ -49,7 +52,9 @@ def _foreground_per_plane(block: Block) -> np.ndarray:
 
 def _middle_of_profile(partial: np.ndarray, values: tuple[Any, ...], params: Any) -> int:
     if partial.size < 2:
-        raise InputError("middle_frame: method 'intensity' needs at least 2 planes, the image has 1; use method 'z'")
+        raise InputError(
+            "middle_frame: method 'intensity' needs at least 2 planes, the image has 1; use method 'z'"
+        )
     return round(profile_split(partial) * partial.size)
 
 
@@ -68,14 +73,18 @@ def _middle_links(params: MiddleFrameParams, inputs: tuple[str, ...]) -> Sequenc
     return [
         Link("extrema", EXTREMA, (image,)),
         Link("histogram", HISTOGRAM, (image, "extrema")),
-        Link("out", Reduce(_foreground_per_plane, sum_of, _middle_of_profile), (image, "histogram", "extrema")),
+        Link(
+            "out", Reduce(_foreground_per_plane, sum_of, _middle_of_profile), (image, "histogram", "extrema")
+        ),
     ]
 
 
 def _plane_chunk(block: Block) -> dict[Box, np.ndarray]:
     z, core = int(block.values[0]), block.place.core
     if not 0 <= z < block.place.shape[0]:
-        raise InputError(f"take_slice: there is no plane {z}; the image has planes 0 to {block.place.shape[0] - 1}")
+        raise InputError(
+            f"take_slice: there is no plane {z}; the image has planes 0 to {block.place.shape[0] - 1}"
+        )
     if not core.start[0] <= z < core.stop[0]:
         return {}
     return {Box(core.start[1:], core.stop[1:]): to_host(kept(block)[z - core.start[0]])}
@@ -115,7 +124,9 @@ def _position_sums(block: Block) -> dict[int, tuple[int, ...]]:
     return {int(k): (int(counts[i]), *(int(s[i]) for s in sums)) for i, k in enumerate(found)}
 
 
-def _add_positions(a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+def _add_positions(
+    a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]]
+) -> dict[int, tuple[int, ...]]:
     merged = dict(a)
     for label, sums in b.items():
         before = merged.get(label, (0,) * len(sums))
@@ -123,7 +134,9 @@ def _add_positions(a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]])
     return merged
 
 
-def _centroids(partial: dict[int, tuple[int, ...]], values: tuple[Any, ...], params: Any) -> list[tuple[int, ...]]:
+def _centroids(
+    partial: dict[int, tuple[int, ...]], values: tuple[Any, ...], params: Any
+) -> list[tuple[int, ...]]:
     """Rounded centroids in the order of the labels."""
     return [tuple(round(s / count) for s in sums) for _, (count, *sums) in sorted(partial.items())]
 
@@ -174,10 +187,10 @@ TAKE_SLICE = OpSpec(
     name="take_slice",
     summary="One plane of a stack",
     inputs=(
-        Input("image", ("image",), (3,), "image"),
+        Input("image", ("image", "mask"), (3,), "image or mask"),
         Input("z", ("scalar",), (), "plane number"),
     ),
-    output=Output("image", 2, "float32, (Y, X)"),
+    output=Output("image", 2, "float32, bool for a mask, (Y, X)"),
     rule=Reduce(_plane_chunk, _join, _assembled),
     category="frames",
 )

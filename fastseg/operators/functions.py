@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from fastseg.operators.registry import get_operator
@@ -12,7 +12,7 @@ from fastseg.operators.run import apply
 from fastseg.operators.spec import OpSpec
 
 
-@lru_cache(maxsize=None)
+@cache
 def function_of(name: str) -> Callable[..., Any]:
     """The function of an operator, with signature and docstring.
 
@@ -61,7 +61,15 @@ def docstring(spec: OpSpec) -> str:
         default = "" if field.is_required() else f", default {field.default!r}"
         lines += [f"{name} : {kind}{default}", f"    {field.description}"]
     lines += ["engine : Engine, optional", "    A tiled engine; in memory by default.", ""]
-    lines += ["Returns", "-------", f"{spec.output.kind}", f"    {spec.output.summary}", "", "Raises", "------"]
+    lines += [
+        "Returns",
+        "-------",
+        f"{spec.output.kind}",
+        f"    {spec.output.summary}",
+        "",
+        "Raises",
+        "------",
+    ]
     lines += ["Problems", "    If a parameter is wrong; every problem is listed."]
     lines += ["InputError", "    If the dimensions or shapes of the inputs do not fit.", "", "Notes", "-----"]
     lines += [f"Tiling rule: {spec.tiling}. Scratch: {spec.scratch:g} bytes a voxel."]

@@ -11,7 +11,16 @@ from pydantic import Field, field_validator
 from fastseg.errors import InputError
 from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
-from fastseg.tiling.statistics import EXTREMA, MOMENTS, Extrema, add_sums, fixed_point_sums, kept, moments, pair
+from fastseg.tiling.statistics import (
+    EXTREMA,
+    MOMENTS,
+    Extrema,
+    add_sums,
+    fixed_point_sums,
+    kept,
+    moments,
+    pair,
+)
 from fastseg.types import Array
 
 _EPSILON = 1e-8

@@ -42,7 +42,8 @@ class HoleParams(Params):
     hole_max: int = Field(ge=0, description="largest hole that is filled, in voxels (pixels with slices)")
     slices: bool = Field(default=True, description="holes of each plane instead of holes of the volume")
     fill_border: bool = Field(
-        default=True, description="background that touches the border counts as a hole too, as in the reference"
+        default=True,
+        description="background that touches the border counts as a hole too, as in the reference",
     )
 
     @model_validator(mode="after")
@@ -64,7 +65,9 @@ def _sizes(params: Any) -> Mapping[str, Table]:
     return {"size": COUNT}
 
 
-def keep_large(tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any) -> np.ndarray:
+def keep_large(
+    tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
+) -> np.ndarray:
     """Objects of at least ``params.min_size`` voxels."""
     large = tables["size"] >= params.min_size
     large[0] = False
@@ -108,7 +111,9 @@ def _hole_tables(params: HoleParams) -> Mapping[str, Table]:
     return tables
 
 
-def _is_hole(tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any) -> np.ndarray:
+def _is_hole(
+    tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
+) -> np.ndarray:
     size = tables["size"]
     hole = (size >= params.hole_min) & (size <= params.hole_max)
     if "border" in tables:

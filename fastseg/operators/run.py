@@ -70,7 +70,11 @@ def apply(spec: OpSpec, *arrays: Any, engine: Engine | None = None, **parameters
     kinds = _expand(spec, len(arrays))
     inputs = [_adapt(spec, item, array, engine) for item, array in zip(kinds, arrays, strict=True)]
     result = execute(spec, inputs, params, engine)
-    return result.read(_whole(result)) if isinstance(result, Volume) else result
+    if not isinstance(result, Volume):
+        return result
+    output = result.read(_whole(result))
+    given = (a.array for a in inputs if isinstance(a, ArrayVolume))
+    return output.copy() if any(engine.ns.xp.may_share_memory(output, a) for a in given) else output
 
 
 def _whole(volume: Volume) -> Any:
@@ -111,13 +115,14 @@ def _convert(spec: OpSpec, item: Input, array: Array, engine: Engine) -> Array:
     array = xp.asarray(array)
     if array.dtype.kind not in "buif":
         raise InputError(f"{spec.name}: '{item.name}' has dtype {array.dtype}; real numbers are needed")
-    if "image" in item.kinds and array.dtype.kind != "b":
+    kept_as_it_is = {"b": "mask", "u": "labels", "i": "labels", "f": "image"}[array.dtype.kind] in item.kinds
+    if "image" in item.kinds and (array.dtype.kind == "f" or not kept_as_it_is):
         return xp.ascontiguousarray(array, dtype=np.float32)
     if item.kinds == ("mask",):
         return xp.ascontiguousarray(array != 0) if array.dtype.kind != "b" else xp.ascontiguousarray(array)
     if item.kinds == ("labels",) and array.dtype.kind == "f":
         raise InputError(f"{spec.name}: '{item.name}' has dtype {array.dtype}; integer labels are needed")
-    return xp.ascontiguousarray(array)
+    return xp.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
 def _check_shapes(spec: OpSpec, inputs: dict[str, Any]) -> None:
@@ -128,11 +133,15 @@ def _check_shapes(spec: OpSpec, inputs: dict[str, Any]) -> None:
             continue
         if len(value.shape) not in item.dims:
             allowed = " or ".join(f"{d}-D" for d in item.dims)
-            raise InputError(f"{spec.name}: '{name}' is {len(value.shape)}-D {value.shape}; it must be {allowed}")
+            raise InputError(
+                f"{spec.name}: '{name}' is {len(value.shape)}-D {value.shape}; it must be {allowed}"
+            )
         if 0 in value.shape:
             raise InputError(f"{spec.name}: '{name}' has shape {value.shape}; no axis may be empty")
         if item.shape_only:
             continue
         if shape is not None and value.shape != shape:
-            raise InputError(f"{spec.name}: '{name}' has shape {value.shape}, the inputs before it have {shape}")
+            raise InputError(
+                f"{spec.name}: '{name}' has shape {value.shape}, the inputs before it have {shape}"
+            )
         shape = value.shape

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
@@ -26,7 +26,16 @@ class GaussianParams(Params):
     sigma: float | Annotated[tuple[float, float, float], Listed] = Field(
         default=1.0, description="standard deviation in voxels, one number or (z, y, x)"
     )
-    truncate: float = Field(default=3.0, ge=0, le=100, description="radius of the kernel in standard deviations")
+    truncate: float = Field(
+        default=3.0, ge=0, le=100, description="radius of the kernel in standard deviations"
+    )
+
+    @field_validator("sigma")
+    @classmethod
+    def _not_negative(cls, value: Any) -> Any:
+        if min(value if isinstance(value, tuple) else (value,)) < 0:
+            raise ValueError("must not be negative")
+        return value
 
     @property
     def sigmas(self) -> tuple[float, float, float]:
@@ -37,12 +46,16 @@ class GaussianSlicesParams(Params):
     """Parameters of `gaussian_smooth_slices`."""
 
     sigma: float = Field(default=1.0, ge=0, le=1000, description="standard deviation in voxels along y and x")
-    truncate: float = Field(default=3.0, ge=0, le=100, description="radius of the kernel in standard deviations")
+    truncate: float = Field(
+        default=3.0, ge=0, le=100, description="radius of the kernel in standard deviations"
+    )
 
 
 def _gaussian(block: Block) -> Array:
     sigma = block.params.sigmas[-block.arrays[0].ndim :]
-    return block.ns.ndi.gaussian_filter(block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate)
+    return block.ns.ndi.gaussian_filter(
+        block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate
+    )
 
 
 def _gaussian_halo(params: GaussianParams) -> Halo:
@@ -52,7 +65,9 @@ def _gaussian_halo(params: GaussianParams) -> Halo:
 
 def _gaussian_slices(block: Block) -> Array:
     sigma = (0, block.params.sigma, block.params.sigma)
-    return block.ns.ndi.gaussian_filter(block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate)
+    return block.ns.ndi.gaussian_filter(
+        block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate
+    )
 
 
 def _gaussian_slices_halo(params: GaussianSlicesParams) -> Halo:
@@ -64,17 +79,32 @@ class DiffusionParams(Params):
     """Parameters of `edge_preserving_smooth`."""
 
     iterations: int = Field(default=10, ge=0, le=10_000, description="number of time steps")
-    conductance: float = Field(default=1.2, gt=0, description="contrast of an edge that is kept, relative to the mean")
-    time_step: float = Field(default=0.0625, gt=0, description="step; stable up to 0.0625 in 3-D with unit spacing")
+    conductance: float = Field(
+        default=1.2, gt=0, description="contrast of an edge that is kept, relative to the mean"
+    )
+    time_step: float = Field(
+        default=0.0625, gt=0, description="step; stable up to 0.0625 in 3-D with unit spacing"
+    )
     spacing: Annotated[tuple[float, float, float], Listed] = Field(
         default=(1.0, 1.0, 1.0), description="voxel size, ordered (x, y, z) as in the reference"
     )
+
+    @field_validator("spacing")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if min(value) <= 0:
+            raise ValueError("must hold numbers above 0")
+        return value
 
     @property
     def weights(self) -> tuple[float, float, float]:
         """1 / spacing along z, y, x."""
         x, y, z = self.spacing
         return 1 / z, 1 / y, 1 / x
+
+
+def _weights(params: DiffusionParams) -> tuple[np.float32, ...]:
+    return tuple(np.float32(w) for w in params.weights)
 
 
 def _one_voxel(params: Any) -> Halo:
@@ -97,9 +127,10 @@ def _inner(core: Box, box: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _gradient_chunk(block: Block) -> tuple[int, int]:
     start, stop = _inner(block.place.core, block.place.box)
-    weights = np.asarray(block.params.weights, np.float32)
     scale = _units(block.values[0], block.params)
-    rows = block.ns.kernel("diffusion").squared_gradients(block.arrays[0], weights, start, stop, scale)
+    rows = block.ns.xp.empty((stop[0] - start[0]) * (stop[1] - start[1]), np.int64)
+    kernel = block.ns.kernel("diffusion")
+    kernel.squared_gradients(block.arrays[0], _weights(block.params), start, stop, scale, rows)
     return (int((rows >> 24).sum()) << 24) + int((rows & 0xFFFFFF).sum()), block.place.core.size
 
 
@@ -123,10 +154,9 @@ def _diffuse(block: Block) -> Array:
     start, stop = _inner(block.place.core, block.place.box)
     out = block.ns.xp.empty(block.place.core.shape, np.float32)
     inverse = np.float32(-1 / (2 * block.params.conductance**2 * mean))
-    weights = np.asarray(block.params.weights, np.float32)
     runs = 32  # enough for the threads of a large node to share the work evenly
     step = np.float32(block.params.time_step)
-    block.ns.kernel("diffusion").step(image, weights, inverse, step, start, stop, runs, out)
+    block.ns.kernel("diffusion").step(image, _weights(block.params), inverse, step, start, stop, runs, out)
     return out
 
 

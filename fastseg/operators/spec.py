@@ -14,9 +14,9 @@ Kind: TypeAlias = Literal["image", "mask", "labels", "scalar"]
 
 
 class Params(BaseModel):
-    """Base of operator parameters: typed, frozen, unknown names rejected, no silent conversion of strings."""
+    """Base of operator parameters: typed, frozen, finite, unknown names rejected, no conversion of strings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _tuples(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from fastseg.arrays import Device, namespace_for
 from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Objects, Whole
@@ -23,6 +24,25 @@ class WatershedParams(Params):
     """Parameters of `watershed`."""
 
     lines: bool = Field(default=False, description="leave a line of background between touching regions")
+
+
+class PeakParams(Params):
+    """Parameters of `local_maxima`."""
+
+    compat: bool = Field(
+        default=False,
+        description="take equal peaks in the order of numpy's unstable default sort, as the reference does; it "
+        "depends on the processor",
+    )
+
+
+class SplitParams(Params):
+    """Parameters of `watershed_split`."""
+
+    compat: bool = Field(
+        default=False,
+        description="order equal seeds by the layout of a binary heap, as the reference does; needs the whole volume",
+    )
 
 
 def _mask(block: Block) -> Array:
@@ -62,8 +82,19 @@ def _peaks(block: Block, inside: np.ndarray) -> np.ndarray:
     box = _interior(inside, block)
     if box is not None:
         values = np.ascontiguousarray(block.arrays[0][box])
-        kernel = block.ns.kernel("peaks")
-        found[box] = kernel.object_peaks(values, np.ascontiguousarray(inside[box]), block.values[0].low)
+        find = _peaks_in_sorted_order if block.params.compat else block.ns.kernel("peaks").object_peaks
+        found[box] = find(values, np.ascontiguousarray(inside[box]), block.values[0].low)
+    return found
+
+
+def _peaks_in_sorted_order(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
+    kernel = namespace_for(Device("cpu")).kernel("peaks")
+    candidates = np.argwhere(kernel.object_candidates(values, inside, floor))
+    order = np.argsort(-values[tuple(candidates.T)])  # numpy's default sort is the behaviour to restore
+    candidates = candidates[order]
+    kept = candidates[kernel.keep_in_order(candidates)]
+    found = np.zeros(values.shape, bool)
+    found[tuple(kept.T)] = True
     return found
 
 
@@ -104,13 +135,23 @@ def _flood_object(block: Block, inside: np.ndarray) -> np.ndarray:
 _FLOOD_OBJECTS = Objects(mask=_first, compute=_flood_object, dtype=_seeds_dtype, margin=1)
 
 
+def _flood_in_heap_order(block: Block) -> np.ndarray:
+    mask, seeds = block.arrays
+    cost = -block.ns.ndi.distance_transform_edt(mask)
+    return block.ns.kernel("watershed_compat").flood_in_heap_order(cost, seeds, mask)
+
+
+_FLOOD_IN_HEAP_ORDER = Whole(_flood_in_heap_order, host_only=True)
+
+
 def _split_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
     mask, peaks = inputs
     seeds = Labels(mask=_first, apply=_numbers, connectivity=full_connectivity)
+    flood = _FLOOD_IN_HEAP_ORDER if params.compat else _FLOOD_OBJECTS
     return [
         Link("grown", Local(_grown, _one_voxel), (peaks,)),
         Link("seeds", seeds, ("grown",)),
-        Link("out", _FLOOD_OBJECTS, (mask, "seeds")),
+        Link("out", flood, (mask, "seeds")),
     ]
 
 
@@ -133,6 +174,7 @@ LOCAL_MAXIMA = OpSpec(
     ),
     output=Output("mask", summary="bool, true at peaks"),
     rule=Chain(_peak_links, kind="Objects"),
+    params=PeakParams,
     scratch=4.0,
     category="splitting",
     reference="peak_local_max_wrapper",
@@ -149,6 +191,7 @@ WATERSHED_SPLIT = OpSpec(
     ),
     output=Output("labels", summary="int32, 0 on background and watershed lines"),
     rule=Chain(_split_links, kind="Objects"),
+    params=SplitParams,
     scratch=20.0,
     category="splitting",
     reference="watershed_wrapper",

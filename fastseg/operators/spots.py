@@ -19,13 +19,17 @@ _TRUNCATE = 4.0
 class LogParams(Params):
     """Parameters of `laplacian_of_gaussian` and `laplacian_of_gaussian_slices`."""
 
-    sigma: float = Field(ge=0, le=1000, description="scale in voxels: about the radius of a spot / sqrt(2 or 3)")
+    sigma: float = Field(
+        ge=0, le=1000, description="scale in voxels: about the radius of a spot / sqrt(2 or 3)"
+    )
 
 
 class SpotsParams(Params):
     """Parameters of `multiscale_spots_slices`."""
 
-    scales: Pairs = Field(description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff")
+    scales: Pairs = Field(
+        description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff"
+    )
 
     @field_validator("scales")
     @classmethod

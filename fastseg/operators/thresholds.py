@@ -21,7 +21,6 @@ from fastseg.tiling.statistics import (
     MEDIAN,
     MEDIAN_UPPER,
     Histogram,
-    bin_numbers,
 )
 from fastseg.types import Array
 
@@ -186,7 +185,9 @@ def object_edges(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     low, high = low.astype(np.float64), high.astype(np.float64)
     single = low == high
     low, high = low - 0.5 * single, high + 0.5 * single
-    edges = np.linspace(low, high, BINS + 1, axis=-1)
+    # as numpy.linspace, whose arithmetic on rows depends on whether any row is constant
+    edges = low[:, None] + np.arange(BINS + 1.0) * ((high - low) / BINS)[:, None]
+    edges[:, -1] = high
     return edges.astype(np.float32)
 
 
@@ -201,7 +202,10 @@ def _object_histogram(block: Block, ids: Array, count: int, tables: Mapping[str,
         low[0] = high[0] = 0
         edges = xp.asarray(object_edges(low, high))
         first, last = edges[rows, 0].astype(np.float64), edges[rows, BINS].astype(np.float64)
-        bins = xp.clip(((values - first) * (BINS / (last - first))).astype(np.int32), 0, BINS - 1)
+        span = xp.where(
+            last > first, last - first, 1.0
+        )  # edges around a large single value can round to that value
+        bins = xp.clip(((values - first) * (BINS / span)).astype(np.int32), 0, BINS - 1)
         bins -= values < edges[rows, bins]
         bins += (values >= edges[rows, bins + 1]) & (bins < BINS - 1)
         counts += xp.bincount(rows * BINS + bins, minlength=counts.size).astype(np.int32)

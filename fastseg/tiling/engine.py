@@ -214,7 +214,7 @@ def _local_tile(
     if rule.emits is not None:
         result, emitted = result
     if output.shape == shape:
-        output.write(core, result[block.place.keep] if block.place.box != core else result)
+        output.write(core, result if result.shape == core.shape else result[block.place.keep])
     else:  # planes that change their size; the planes themselves stay where they are
         output.write(Box((*core.start[:-2], 0, 0), (*core.stop[:-2], *output.shape[-2:])), result)
     return emitted

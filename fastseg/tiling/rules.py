@@ -67,8 +67,8 @@ class Local:
     Attributes
     ----------
     apply : callable
-        ``apply(block) -> array`` covering ``block.place.box`` (the engine cuts the core out). With `emits`,
-        ``apply(block) -> (array, partial)``.
+        ``apply(block) -> array`` covering ``block.place.box`` (the engine cuts the core out) or the core alone. With
+        `emits`, ``apply(block) -> (array, partial)``.
     halo : callable
         ``halo(params) -> (z, y, x)`` in voxels.
     planes : bool

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from fastseg.arrays import to_host
+from fastseg.errors import InputError
 from fastseg.tiling.block import Block
 from fastseg.tiling.rules import Reduce
 from fastseg.types import Array, Box
@@ -72,7 +74,10 @@ def pair(partial: Any, values: tuple[Any, ...], params: Any) -> Any:
 
 def _extrema_chunk(block: Block) -> Extrema:
     array = kept(block)
-    return Extrema(float(array.min()), float(array.max()))
+    found = Extrema(float(array.min()), float(array.max()))
+    if not (isfinite(found.low) and isfinite(found.high)):
+        raise InputError("the image holds NaN or infinite voxels; all of them must be finite numbers")
+    return found
 
 
 def _extrema_combine(a: Extrema, b: Extrema) -> Extrema:
@@ -140,7 +145,8 @@ def bin_numbers(values: Array, edges: Array, xp: Any) -> Array:
     The bin is estimated by one multiplication and corrected by comparison with the edges, as `numpy.histogram` does.
     """
     low = np.float64(edges[0])
-    scale = BINS / (np.float64(edges[-1]) - low)
+    span = np.float64(edges[-1]) - low
+    scale = BINS / span if span > 0 else 0.0  # edges around a large single value can round to that value
     bins = xp.clip(((values - low) * scale).astype(np.int32), 0, BINS - 1)
     bins -= values < edges[bins]
     bins += (values >= edges[bins + 1]) & (bins < BINS - 1)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-__all__ = ["object_peaks"]
+from fastseg.kernels.jit import compiled
 
-# Half width of the window whose maximum a peak must be. That two candidates at distance 1 are always equally high,
-# which _keep_first relies on, holds for any radius of at least 1.
+__all__ = ["keep_in_order", "object_candidates", "object_peaks"]
+
+# Half width of the window whose maximum a peak must be. That two candidates at distance 1 are always equally
+# high, which _keep_first relies on, holds for any radius of at least 1.
 _RADIUS = 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _is_window_maximum(values: np.ndarray, inside: np.ndarray, z: int, y: int, x: int) -> bool:
     """Tell whether no object voxel of the window around an object voxel is higher.
 
-    Clipping the window to the box is the same as repeating the border voxels: those lie in the window already.
+    Clipping the window to the box is the same as repeating the border voxels: those lie in the window
+    already.
     """
     depth, height, width = values.shape
     value = values[z, y, x]
@@ -28,7 +30,7 @@ def _is_window_maximum(values: np.ndarray, inside: np.ndarray, z: int, y: int, x
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _survives_erosion(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     """Tell whether a voxel and its six face neighbours are all inside; outside the box is background."""
     depth, height, width = inside.shape
@@ -46,7 +48,7 @@ def _survives_erosion(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _survives_opening(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     """Tell whether a voxel survives the binary opening with the face cross; outside the box is background."""
     return (
@@ -60,7 +62,7 @@ def _survives_opening(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _keep_first(candidates: np.ndarray) -> None:
     """Drop, in place and in scan order, each candidate with a kept one at Chebyshev distance 1."""
     depth, height, width = candidates.shape
@@ -80,14 +82,69 @@ def _keep_first(candidates: np.ndarray) -> None:
                 candidates[z, y, x] = first
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
+def object_candidates(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
+    """The candidates of :func:`object_peaks`, of which some may touch; same parameters and errors."""
+    if values.shape != inside.shape:
+        raise ValueError("values and inside must have the same shape")
+    depth, height, width = values.shape
+    peaks = np.zeros(values.shape, dtype=np.bool_)
+    flat = True
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                # Voxels at the floor cannot be peaks, but they do tell whether the object is flat.
+                if not inside[z, y, x] or not (flat or values[z, y, x] > floor):
+                    continue
+                if _is_window_maximum(values, inside, z, y, x):
+                    peaks[z, y, x] = values[z, y, x] > floor
+                else:
+                    flat = False
+    if flat:
+        for z in range(depth):
+            for y in range(height):
+                for x in range(width):
+                    if peaks[z, y, x] and _survives_opening(inside, z, y, x):
+                        peaks[z, y, x] = False
+    return peaks
+
+
+@compiled()
+def keep_in_order(positions: np.ndarray) -> np.ndarray:
+    """Which of the candidates survive when they are taken in the order given.
+
+    Parameters
+    ----------
+    positions : ndarray of int64, shape (n, 3)
+        Candidates, first come first kept.
+
+    Returns
+    -------
+    kept : ndarray of bool, shape (n,)
+        False for a candidate at Chebyshev distance 1 from one that was kept before.
+    """
+    kept = np.zeros(positions.shape[0], dtype=np.bool_)
+    for i in range(positions.shape[0]):
+        free = True
+        for j in range(i):
+            if kept[j]:
+                distance = 0
+                for axis in range(3):
+                    distance = max(distance, abs(positions[i, axis] - positions[j, axis]))
+                free = free and distance > 1
+        kept[i] = free
+    return kept
+
+
+@compiled()
 def object_peaks(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
     """Find the intensity peaks of one object in its box.
 
-    A voxel of the object is a candidate if no voxel of the object in the 5 x 5 x 5 window around it is higher. If
-    that holds for every voxel of the object, the object is flat, and only what a binary opening with the face cross
-    removes (thin parts; outside the box is background) are candidates. Candidates must exceed `floor`. Of candidates
-    that touch, also by an edge or a corner, the first in scan order is kept, and so on in scan order.
+    A voxel of the object is a candidate if no voxel of the object in the 5 x 5 x 5 window around it is
+    higher. If that holds for every voxel of the object, the object is flat, and only what a binary opening
+    with the face cross removes (thin parts; outside the box is background) are candidates. Candidates must
+    exceed `floor`. Of candidates that touch, also by an edge or a corner, the first in scan order is kept,
+    and so on in scan order.
 
     Parameters
     ----------
@@ -110,30 +167,10 @@ def object_peaks(values: np.ndarray, inside: np.ndarray, floor: float) -> np.nda
 
     Notes
     -----
-    Peaks are to be kept in order of falling intensity, equal ones in scan order. Scan order alone does it: two
-    candidates at distance 1 lie in each other's windows, so neither is higher, and candidates further apart do not
-    affect each other.
+    Peaks are to be kept in order of falling intensity, equal ones in scan order. Scan order alone does it:
+    two candidates at distance 1 lie in each other's windows, so neither is higher, and candidates further
+    apart do not affect each other.
     """
-    if values.shape != inside.shape:
-        raise ValueError("values and inside must have the same shape")
-    depth, height, width = values.shape
-    peaks = np.zeros(values.shape, dtype=np.bool_)
-    flat = True
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                # Voxels at the floor cannot be peaks, but they do tell whether the object is flat.
-                if not inside[z, y, x] or not (flat or values[z, y, x] > floor):
-                    continue
-                if _is_window_maximum(values, inside, z, y, x):
-                    peaks[z, y, x] = values[z, y, x] > floor
-                else:
-                    flat = False
-    if flat:
-        for z in range(depth):
-            for y in range(height):
-                for x in range(width):
-                    if peaks[z, y, x] and _survives_opening(inside, z, y, x):
-                        peaks[z, y, x] = False
+    peaks = object_candidates(values, inside, floor)
     _keep_first(peaks)
     return peaks

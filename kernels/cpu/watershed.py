@@ -1,26 +1,29 @@
 """Flooding of a masked cost image from seeds: the watershed transform with a totally ordered queue.
 
-The queue is ordered by (cost, age, flat position), so that no two entries compare equal and the result follows from
-the inputs alone, never from the layout of a heap. Flooding a face-connected component of the mask in any box that
-contains it therefore gives exactly the labels that flooding the whole volume gives there.
+The queue is ordered by (cost, age, flat position), so that no two entries compare equal and the result
+follows from the inputs alone, never from the layout of a heap. Flooding a face-connected component of the
+mask in any box that contains it therefore gives exactly the labels that flooding the whole volume gives
+there.
 
 Three facts keep an entry at 24 bytes and the queue at no more than one entry per voxel of the mask:
 
-- All entries of a voxel carry the voxel's own cost, so the one that entered first leaves first and decides the
-  voxel; those after it would only be skipped. A voxel is therefore queued once.
-- Only seeds share an age (0), and they enter in scan order. Numbering every entry in order of arrival thus sorts
-  equal costs exactly as (age, position) does.
-- A queued voxel has one origin, so its label waits in the output array; ``_QUEUED`` hides it from its neighbours.
+- All entries of a voxel carry the voxel's own cost, so the one that entered first leaves first and decides
+  the voxel; those after it would only be skipped. A voxel is therefore queued once.
+- Only seeds share an age (0), and they enter in scan order. Numbering every entry in order of arrival thus
+  sorts equal costs exactly as (age, position) does.
+- A queued voxel has one origin, so its label waits in the output array; ``_QUEUED`` hides it from its
+  neighbours.
 """
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from fastseg.kernels.jit import compiled
 
 __all__ = ["flood"]
 
-# What flooding knows of a voxel. A voxel that became a watershed line is _CLOSED, just as one outside the mask.
+# What flooding knows of a voxel. One that became a watershed line is _CLOSED, like those outside the mask.
 _CLOSED = np.uint8(0)
 _OPEN = np.uint8(1)
 _QUEUED = np.uint8(2)
@@ -39,7 +42,7 @@ _NEGATIVE_ZERO = np.iinfo(np.int64).min
 _ALL_BUT_SIGN = np.iinfo(np.int64).max
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _sort_key(bits: int) -> int:
     """Map the bits of a float64 to an int64 of the same order; -0.0 and 0.0 map to the same key."""
     if bits >= 0:
@@ -49,7 +52,7 @@ def _sort_key(bits: int) -> int:
     return bits ^ _ALL_BUT_SIGN
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _doubled(heap: np.ndarray, size: int) -> np.ndarray:
     """Return a heap of twice the capacity with the same first `size` entries."""
     larger = np.empty((2 * heap.shape[0], 3), dtype=np.int64)
@@ -57,7 +60,7 @@ def _doubled(heap: np.ndarray, size: int) -> np.ndarray:
     return larger
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _push(heap: np.ndarray, size: int, cost: int, entry: int, position: int) -> None:
     """Insert an entry into the heap of `size` entries, which must have room for it."""
     # The new entry has the highest number of all, so it rises past strictly higher costs only.
@@ -75,9 +78,9 @@ def _push(heap: np.ndarray, size: int, cost: int, entry: int, position: int) -> 
     heap[hole, _POSITION] = position
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _pop(heap: np.ndarray, size: int) -> int:
-    """Remove the first entry from the heap of `size` > 0 entries and return its position; `size - 1` remain."""
+    """Remove the first of the heap's `size` > 0 entries and return its position; `size - 1` remain."""
     first = heap[0, _POSITION]
     size -= 1
     cost = heap[size, _COST]
@@ -105,9 +108,9 @@ def _pop(heap: np.ndarray, size: int) -> int:
     return first
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _face_neighbours(position: int, shape: tuple[int, int, int], found: np.ndarray) -> int:
-    """Write the face neighbours of a voxel in the order -z, -y, -x, +x, +y, +z to `found`; return how many there are."""
+    """Write a voxel's neighbours, in the order -z, -y, -x, +x, +y, +z, to `found`; return their number."""
     _, height, width = shape
     plane = height * width
     z = position // plane
@@ -135,7 +138,7 @@ def _face_neighbours(position: int, shape: tuple[int, int, int], found: np.ndarr
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _basins_meet(neighbours: np.ndarray, count: int, state: np.ndarray, labels: np.ndarray) -> bool:
     """Tell whether two different labels occur among the labelled neighbours that are still in the mask."""
     label = labels.dtype.type(0)
@@ -149,22 +152,23 @@ def _basins_meet(neighbours: np.ndarray, count: int, state: np.ndarray, labels: 
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray, lines: bool) -> np.ndarray:
     """Flood a cost image from seeds within a mask, through face neighbours.
 
-    Voxels are taken from a queue ordered by (cost, age, flat position), lowest first. All seeds enter first, with
-    age 0; later entries are numbered in order of insertion, and neighbours are visited in the order
+    Voxels are taken from a queue ordered by (cost, age, flat position), lowest first. All seeds enter first,
+    with age 0; later entries are numbered in order of insertion. Neighbours are visited in the order
     -z, -y, -x, +x, +y, +z. A voxel may have a lower cost than the one that it was reached from.
 
-    With `lines`, a voxel that meets two different labels among its face neighbours becomes a line: it gets no label,
-    leaves the mask for good and spreads nothing. A seed voxel that meets two labels keeps its own, but leaves the
-    mask too. Without `lines`, a voxel is labelled at the moment that it is first reached.
+    With `lines`, a voxel that meets two different labels among its face neighbours becomes a line: it gets no
+    label, leaves the mask for good and spreads nothing. A seed voxel that meets two labels keeps its own, but
+    leaves the mask too. Without `lines`, a voxel is labelled at the moment that it is first reached.
 
     Parameters
     ----------
     cost : ndarray of float64, shape (Z, Y, X), C-contiguous
-        What is flooded, lowest first. Infinities are allowed; NaN is not, its place in the order is undefined.
+        What is flooded, lowest first. Infinities are allowed; NaN is not: its place in the
+        order is undefined.
     seeds : ndarray of int32 or int64, shape (Z, Y, X), C-contiguous
         Labels to start from, 0 where there is none. Seeds outside the mask are ignored.
     mask : ndarray of bool, shape (Z, Y, X), C-contiguous
@@ -184,12 +188,12 @@ def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray, lines: bool) ->
 
     Notes
     -----
-    For distinct costs this equals ``skimage.segmentation.watershed`` with face connectivity, which leaves seeds of
-    equal cost to the layout of its heap; with `lines`, it equals that of scikit-image 0.21 (since 0.25, lines let
-    the flood pass through them there).
+    For distinct costs this equals ``skimage.segmentation.watershed`` with face connectivity, which leaves
+    seeds of equal cost to the layout of its heap; with `lines`, it equals that of scikit-image 0.21 (since
+    0.25, lines let the flood pass through them there).
 
-    Memory beyond the result: one byte per voxel, and 24 bytes per entry of the queue, which doubles when it is full
-    (at most 72 bytes per voxel waiting at one time, while it is moved).
+    Memory beyond the result: one byte per voxel, and 24 bytes per entry of the queue, which doubles when it
+    is full (at most 72 bytes per voxel waiting at one time, while it is moved).
     """
     if cost.shape != seeds.shape or cost.shape != mask.shape:
         raise ValueError("cost, seeds and mask must have the same shape")

@@ -1,6 +1,6 @@
 """The arithmetic of one voxel, written once.
 
-These functions are compiled by `numba.njit` and called from the CPU loops and from the CUDA kernels alike. They use only
+These functions are compiled by `numba.njit` and called from the CPU loops and the CUDA kernels alike. They use only
 what IEEE 754 defines exactly (+ - * / sqrt) and own polynomials: calls into libm or SVML round differently in the
 vector body and in the scalar tail of a loop, and a tile border would then show in the last bit.
 """

@@ -25,7 +25,8 @@ def exponential(x):
     written into the exponent bits.
     """
     y = max(x, _LOWEST)
-    n = np.floor(y * _LOG2E + _HALF)
+    nearest = np.int32(y * _LOG2E - _HALF)  # y <= 0, so cutting off rounds to the nearest
+    n = np.float32(nearest)
     r = (y - n * _LN2_HIGH) - n * _LN2_LOW
     p = _C6
     p = p * r + _C5
@@ -34,7 +35,7 @@ def exponential(x):
     p = p * r + _C2
     p = p * r + _ONE
     p = p * r + _ONE
-    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    power = np.int32((nearest + np.int32(127)) << np.int32(23)).view(np.float32)
     return p * power if x > _LOWEST else _ZERO
 
 
@@ -54,3 +55,43 @@ def face_flux(normal, tangent_a, tangent_b, inverse):
     a = _HALF * tangent_a
     b = _HALF * tangent_b
     return normal * exponential((normal * normal + a * a + b * b) * inverse)
+
+
+@njit
+def squared_gradient(u, w, z, y, x):
+    """Squared magnitude of the central-difference gradient; the border voxel is repeated outside."""
+    nz, ny, nx = u.shape
+    a = w[0] * (u[min(z + 1, nz - 1), y, x] - u[max(z - 1, 0), y, x]) * _HALF
+    b = w[1] * (u[z, min(y + 1, ny - 1), x] - u[z, max(y - 1, 0), x]) * _HALF
+    c = w[2] * (u[z, y, min(x + 1, nx - 1)] - u[z, y, max(x - 1, 0)]) * _HALF
+    return a * a + b * b + c * c
+
+
+@njit
+def z_face(u, w, z, y, x, inverse):
+    """Flux from voxel (z, y, x) to (z + 1, y, x)."""
+    ny, nx = u.shape[1], u.shape[2]
+    y0, y1, x0, x1 = max(y - 1, 0), min(y + 1, ny - 1), max(x - 1, 0), min(x + 1, nx - 1)
+    a = w[1] * ((u[z, y1, x] - u[z, y0, x]) + (u[z + 1, y1, x] - u[z + 1, y0, x])) * _HALF
+    b = w[2] * ((u[z, y, x1] - u[z, y, x0]) + (u[z + 1, y, x1] - u[z + 1, y, x0])) * _HALF
+    return face_flux(w[0] * (u[z + 1, y, x] - u[z, y, x]), a, b, inverse)
+
+
+@njit
+def y_face(u, w, z, y, x, inverse):
+    """Flux from voxel (z, y, x) to (z, y + 1, x)."""
+    nz, nx = u.shape[0], u.shape[2]
+    z0, z1, x0, x1 = max(z - 1, 0), min(z + 1, nz - 1), max(x - 1, 0), min(x + 1, nx - 1)
+    a = w[0] * ((u[z1, y, x] - u[z0, y, x]) + (u[z1, y + 1, x] - u[z0, y + 1, x])) * _HALF
+    b = w[2] * ((u[z, y, x1] - u[z, y, x0]) + (u[z, y + 1, x1] - u[z, y + 1, x0])) * _HALF
+    return face_flux(w[1] * (u[z, y + 1, x] - u[z, y, x]), a, b, inverse)
+
+
+@njit
+def x_face(u, w, z, y, x, inverse):
+    """Flux from voxel (z, y, x) to (z, y, x + 1)."""
+    nz, ny = u.shape[0], u.shape[1]
+    z0, z1, y0, y1 = max(z - 1, 0), min(z + 1, nz - 1), max(y - 1, 0), min(y + 1, ny - 1)
+    a = w[0] * ((u[z1, y, x] - u[z0, y, x]) + (u[z1, y, x + 1] - u[z0, y, x + 1])) * _HALF
+    b = w[1] * ((u[z, y1, x] - u[z, y0, x]) + (u[z, y1, x + 1] - u[z, y0, x + 1])) * _HALF
+    return face_flux(w[2] * (u[z, y, x + 1] - u[z, y, x]), a, b, inverse)

@@ -1,4 +1,4 @@
-"""Flooding: against a slow oracle, scikit-image, itself object by object, and the reference implementation."""
+"""Flooding against a slow oracle, scikit-image, itself object by object, and the reference implementation."""
 
 import heapq
 from collections.abc import Callable
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -30,7 +29,7 @@ def totally_ordered_queue(entries: list[Entry]) -> tuple[Callable[[Entry], None]
 
 
 def layout_ordered_queue(entries: list[Entry]) -> tuple[Callable[[Entry], None], Callable[[], Entry | None]]:
-    """Order entries by (cost, age) and leave equal ones to the layout of a binary heap, as scikit-image does."""
+    """Order entries by (cost, age) and leave equal ones to a binary heap's layout, as scikit-image does."""
     heap: list[Entry] = []
 
     def push(entry: Entry) -> None:
@@ -100,7 +99,7 @@ def flood_slowly(
 
 @st.composite
 def tied_floods(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-    """Draw a cost with few levels, seeds that touch each other and lie outside the mask too, a mask, and `lines`."""
+    """Draw a cost with few levels, seeds that may touch or lie outside the mask, a mask and `lines`."""
     shape = draw(hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     levels = draw(st.integers(1, 5))
@@ -147,18 +146,6 @@ def test_equals_scikit_image_without_lines(shape: tuple[int, ...], seed: int) ->
     cost, seeds, mask = random_flood(shape, seed)
     expected = watershed(cost, seeds, mask=mask, connectivity=1)
     np.testing.assert_array_equal(flood(cost, seeds, mask, False), expected)
-
-
-@pytest.mark.skipif(
-    tuple(map(int, skimage.__version__.split(".")[:2])) >= (0, 25),
-    reason="since scikit-image 0.25 watershed lines let the flood pass",
-)
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("seed", range(4))
-def test_equals_scikit_image_with_lines(shape: tuple[int, ...], seed: int) -> None:
-    cost, seeds, mask = random_flood(shape, seed)
-    expected = watershed(cost, seeds, mask=mask, watershed_line=True, connectivity=1)
-    np.testing.assert_array_equal(flood(cost, seeds, mask, True), expected)
 
 
 @pytest.mark.parametrize("lines", [False, True])
@@ -209,13 +196,10 @@ def test_a_seed_between_two_basins_keeps_its_label_and_leaves_the_mask() -> None
 
 
 def test_seeds_of_equal_cost_go_by_position() -> None:
-    cost = np.zeros((1, 1, 4))
-    seeds = np.array([[[2, 0, 0, 1]]])
-    mask = np.ones_like(cost, dtype=bool)
-    np.testing.assert_array_equal(flood(cost, seeds, mask, False), [[[2, 2, 1, 1]]])
-    np.testing.assert_array_equal(flood(cost[..., :3].copy(), seeds[..., 1:].copy(), mask[..., 1:], True), [[[1, 1, 1]]])
-    odd = np.array([[[2, 0, 1]]])
-    np.testing.assert_array_equal(flood(cost[..., :3].copy(), odd, mask[..., :3].copy(), False), [[[2, 2, 1]]])
+    mask = np.ones((1, 1, 3), dtype=bool)
+    for first, second in ((1, 2), (2, 1)):
+        labels = flood(np.zeros((1, 1, 3)), np.array([[[first, 0, second]]]), mask, False)
+        np.testing.assert_array_equal(labels, [[[first, first, second]]])
 
 
 def test_both_zeros_are_one_cost_and_infinities_are_ordered() -> None:
@@ -223,8 +207,12 @@ def test_both_zeros_are_one_cost_and_infinities_are_ordered() -> None:
     mask = np.ones((1, 1, 3), dtype=bool)
     seeds = np.array([[[1, 0, 2]]])
     np.testing.assert_array_equal(flood(np.array([[[0.0, 5.0, -0.0]]]), seeds, mask, False), [[[1, 1, 2]]])
-    np.testing.assert_array_equal(flood(np.array([[[1e308, 5.0, -np.inf]]]), seeds, mask, False), [[[1, 2, 2]]])
-    np.testing.assert_array_equal(flood(np.array([[[1e308, 5.0, np.inf]]]), seeds, mask, False), [[[1, 1, 2]]])
+    np.testing.assert_array_equal(
+        flood(np.array([[[1e308, 5.0, -np.inf]]]), seeds, mask, False), [[[1, 2, 2]]]
+    )
+    np.testing.assert_array_equal(
+        flood(np.array([[[1e308, 5.0, np.inf]]]), seeds, mask, False), [[[1, 1, 2]]]
+    )
     np.testing.assert_array_equal(flood(np.array([[[-1.0, 5.0, -2.0]]]), seeds, mask, False), [[[1, 2, 2]]])
 
 
@@ -277,19 +265,21 @@ def cut() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     if not GOLDEN.exists():
         pytest.skip(f"the reference's results are not at {GOLDEN}")
     with np.load(GOLDEN) as golden:
-        mask, peaks, labels = (golden[name] for name in ("masked_object_ave", "local_maxima", "watershed_cutting"))
+        mask, peaks, labels = (
+            golden[name] for name in ("masked_object_ave", "local_maxima", "watershed_cutting")
+        )
     seeds, _ = ndi.label(ndi.binary_dilation(peaks > 0), FULL)
     return -ndi.distance_transform_edt(mask), np.where(mask, seeds, 0), mask, labels
 
 
-def test_the_definition_reproduces_the_reference(cut: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_the_definition_reproduces_the_reference(
+    cut: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     cost, seeds, mask, expected = cut
     np.testing.assert_array_equal(flood_slowly(cost, seeds, mask, True, layout_ordered_queue), expected)
 
 
 def test_reproduces_the_reference(cut: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+    # Ties among seeds may move voxels in general; here they do not.
     cost, seeds, mask, expected = cut
-    labels = flood(cost, seeds, mask, True)
-    found, wanted = labels > 0, expected > 0
-    assert 2 * (found & wanted).sum() >= 0.999 * (found.sum() + wanted.sum())
-    print("DIFF", (labels != expected).sum(), (found != wanted).sum())
+    np.testing.assert_array_equal(flood(cost, seeds, mask, True), expected)

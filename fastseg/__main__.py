@@ -1,0 +1,6 @@
+"""``python -m fastseg``."""
+
+from fastseg.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,64 @@
+"""The command ``fastseg``: its subcommands and global options."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fastseg import __version__
+from fastseg.cli.guard import EXIT_INTERRUPTED, settings
+from fastseg.cli.info import info
+from fastseg.cli.inspect import inspect
+from fastseg.cli.operators import operators
+from fastseg.cli.segment import segment
+from fastseg.cli.workflows import workflows
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+# Plain help and errors: no boxes in logs, and no import of rich before it is needed.
+app = typer.Typer(
+    name="fastseg",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=_CONTEXT,
+)
+app.command(context_settings=_CONTEXT)(segment)
+app.command(name="inspect", context_settings=_CONTEXT)(inspect)
+app.add_typer(workflows, name="workflows")
+app.add_typer(operators, name="operators")
+app.command(context_settings=_CONTEXT)(info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fastseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Segment 3D fluorescence microscopy, on CPUs and GPUs.
+
+    fastseg segment cells/ -w lmnb1_interphase -o results --preview
+    """
+    settings.debug = debug
+
+
+def run() -> None:
+    """Entry point of the script ``fastseg``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A file name or a micro sign that the terminal's encoding lacks must not end a run.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,47 @@
+"""Options that hold three numbers."""
+
+from __future__ import annotations
+
+from fastseg.errors import UsageError
+
+
+def whole_triple(text: str | None, option: str) -> tuple[int, int, int] | None:
+    """``z,y,x`` as whole numbers above 0; None stays None.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
+    if text is None:
+        return None
+    try:
+        z, y, x = (int(part) for part in text.split(","))
+    except ValueError:
+        z = y = x = 0
+    if min(z, y, x) < 1:
+        raise UsageError(
+            f"{option} '{text}' is not a size: give three whole numbers z,y,x above 0, such as 32,256,256"
+        )
+    return z, y, x
+
+
+def length_triple(text: str | None, option: str) -> tuple[float, float, float] | None:
+    """``z,y,x`` as lengths in micrometres; None stays None.
+
+    Raises
+    ------
+    UsageError
+        For anything but three positive finite numbers.
+    """
+    if text is None:
+        return None
+    try:
+        z, y, x = (float(part) for part in text.split(","))
+    except ValueError:
+        z = y = x = 0.0
+    if not all(0 < length < float("inf") for length in (z, y, x)):
+        raise UsageError(
+            f"{option} '{text}' is not a voxel size: give three lengths z,y,x in micrometres, such as 0.29,0.11,0.11"
+        )
+    return z, y, x

@@ -1,0 +1,124 @@
+"""``fastseg workflows``: the library of named workflows, and users' own definition files."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastseg.cli.console import amount, print_heading, print_lines, print_table
+from fastseg.cli.guard import guarded, say_error
+from fastseg.errors import EXIT_USAGE
+
+if TYPE_CHECKING:
+    from fastseg.workflow.schema import Step, Workflow
+
+workflows = typer.Typer(help="List, show and check workflows.", no_args_is_help=True, rich_markup_mode=None)
+
+_CORE = ("spots", "filaments", "thresholds", "splitting")
+"""Categories of the operators that find the structure; the others prepare and clean up."""
+
+
+@workflows.command("list")
+@guarded
+def list_() -> None:
+    """List the workflows that come with fastseg."""
+    from fastseg.workflow.load import get_workflow, library_names
+
+    found = [get_workflow(name) for name in library_names()]
+    rows = [
+        (w.name, w.title, w.structure, ", ".join(core_kinds(w)), "yes" if w.rescale == "supported" else "no")
+        for w in found
+    ]
+    print_table(("name", "title", "structure", "core", "rescale"), rows, wrap=("title", "structure", "core"))
+
+
+@workflows.command()
+@guarded
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A workflow's name or definition file.")],
+    as_yaml: Annotated[
+        bool, typer.Option("--yaml", help="Print the definition file, to start an own one from.")
+    ] = False,
+) -> None:
+    """Show one workflow: its steps and their parameters."""
+    from pathlib import Path
+
+    from fastseg.workflow.load import get_workflow, library_names, library_text
+
+    workflow = get_workflow(name)
+    if as_yaml:
+        library = {n.lower(): n for n in library_names()}
+        path = Path(name)
+        is_file = path.suffix.lower() in (".yaml", ".yml", ".json") or name.lower() not in library
+        sys.stdout.write(path.read_text(encoding="utf-8") if is_file else library_text(library[name.lower()]))
+        return
+    print_heading(f"{workflow.name}" + (f": {workflow.title}" if workflow.title else ""))
+    ignored = "" if workflow.rescale == "supported" else " (a ratio has no effect)"
+    facts = [
+        ("structure", workflow.structure),
+        ("source", workflow.source),
+        ("rescale", f"{workflow.rescale}{ignored}"),
+        ("input", ", ".join(workflow.inputs)),
+    ]
+    print_table(("", ""), [fact for fact in facts if fact[1]], wrap=("",), header=False)
+    print_lines("")
+    rows = [(s.id, s.operator, ", ".join(s.inputs), parameters_text(s)) for s in workflow.steps]
+    print_table(("step", "operator", "inputs", "parameters"), rows, wrap=("inputs", "parameters"))
+    result = workflow.result
+    print_lines("", f"result: {result.step}, foreground {result.foreground} ({result.dtype})")
+    if workflow.exposes:
+        names = ", ".join(n if n == s else f"{n} (step {s})" for n, s in workflow.exposes.items())
+        print_lines(f"exposes: {names}")
+    for note in workflow.notes:
+        print_lines(f"note: {note}")
+    for step in workflow.steps:
+        if step.note:
+            print_lines(f"note on {step.id}: {step.note}")
+
+
+@workflows.command()
+@guarded
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Definition files (.yaml, .json).")],
+) -> None:
+    """Check definition files and report every problem."""
+    from fastseg.errors import UsageError
+    from fastseg.workflow.load import load_file
+
+    bad = 0
+    for file in files:
+        try:
+            workflow = load_file(file)
+        except UsageError as error:
+            bad += 1
+            say_error(str(error))
+        else:
+            print_lines(f"OK {file}: {workflow.name}, {amount(len(workflow.steps), 'step')}")
+    if bad:
+        raise typer.Exit(EXIT_USAGE)
+
+
+def core_kinds(workflow: Workflow) -> list[str]:
+    """Categories of the steps that find the structure, in the order of the steps, each once."""
+    from fastseg.operators.registry import registry
+
+    known = registry()
+    found = [known[s.operator].category for s in workflow.ordered()]
+    return [c for c in dict.fromkeys(found) if c in _CORE]
+
+
+def parameters_text(step: Step) -> str:
+    """A step's parameters in one line."""
+    parts = [f"{name}={_value(value)}" for name, value in step.parameters.items()]
+    parts += [f"{name} times the ratio" for name in step.times_ratio]
+    if step.when == "rescale":
+        parts.append("only with a rescale ratio")
+    return ", ".join(parts)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

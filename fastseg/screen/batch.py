@@ -1,0 +1,206 @@
+"""Segmenting many files, one after another: each is finished or reported, and none stops the others."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from fastseg.arrays import to_device, to_host
+from fastseg.errors import FastsegError, UsageError, WriteError
+from fastseg.io import find_images, image_stem, prepare_directory, read
+from fastseg.screen.events import (
+    Event,
+    ItemFinished,
+    ItemOutcome,
+    ItemPhase,
+    ItemStarted,
+    RunStarted,
+    StepStarted,
+)
+from fastseg.screen.outputs import Ledger, plan_outputs, write_outputs
+from fastseg.screen.request import Plan, SegmentRequest, check_request
+from fastseg.tiling import Engine
+from fastseg.workflow.run import StepEvent, run_workflow
+
+
+def _quiet(event: Event) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class _Item:
+    """An image to segment, or an input that led to none and why."""
+
+    source: str
+    error: FastsegError | None = None
+
+
+def segment_files(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    request: SegmentRequest,
+    on_event: Callable[[Event], None] = _quiet,
+) -> list[ItemOutcome]:
+    """Segment files one after another.
+
+    A file that cannot be segmented gives an outcome with an error, and the next one is taken. An item's outputs are
+    complete or absent; the segmentation itself is written last.
+
+    Parameters
+    ----------
+    paths : path-like, or several
+        Files, folders and glob patterns, as `fastseg.io.find_images` takes them.
+    request : SegmentRequest
+    on_event : callable
+        Called with what happens, in order and in this thread. An exception that it raises ends the run.
+
+    Returns
+    -------
+    list of ItemOutcome
+        One for each image, in order, and one for each input that led to no image.
+
+    Raises
+    ------
+    UsageError
+        When the request itself is wrong, or two images would be written to the same file. Nothing has been read or
+        written then.
+    """
+    plan = check_request(request)
+    items = _expand([paths] if isinstance(paths, str | os.PathLike) else list(paths))
+    images = [Path(item.source) for item in items if item.error is None]
+    _check_stems(plan, images)
+    if images:
+        try:
+            prepare_directory(plan.output)
+        except WriteError as error:
+            raise UsageError(str(error)) from error
+    engine = Engine(request.tile, device=plan.device)
+    ledger = Ledger(images)
+    total = len(items)
+    on_event(RunStarted(plan.workflow.name, str(plan.device), total))
+    outcomes = []
+    for number, item in enumerate(items):
+        on_event(ItemStarted(item.source, number, total))
+        started = perf_counter()
+        try:
+            if item.error is not None:
+                raise item.error
+            outcome = _segment_one(item.source, plan, engine, ledger, on_event)
+        except _Relayed as relayed:
+            raise relayed.original from None
+        except Exception as error:
+            outcome = _failure(item.source, error, perf_counter() - started)
+        outcomes.append(outcome)
+        on_event(ItemFinished(outcome, number, total))
+    return outcomes
+
+
+class _Relayed(Exception):  # noqa: N818, not an error of its own
+    """Carries an exception of the caller's `on_event` past the handling of failed items."""
+
+    def __init__(self, original: Exception) -> None:
+        self.original = original
+
+
+def _expand(inputs: list[str | os.PathLike[str]]) -> list[_Item]:
+    """The images of all inputs, each once; an input that leads to none does not hide the others."""
+    if not inputs:
+        raise UsageError("no input was given: name image files, folders or patterns")
+    items: dict[str, _Item] = {}
+    for given in inputs:
+        text = os.fspath(given)
+        try:
+            for path in find_images([text]):
+                items.setdefault(os.path.realpath(path), _Item(str(path)))
+        except FastsegError as error:
+            items.setdefault(f"\0{text}", _Item(text, error))  # no real path holds a NUL
+    return list(items.values())
+
+
+def _check_stems(plan: Plan, images: list[Path]) -> None:
+    owners: dict[str, Path] = {}
+    for path in images:
+        stem = image_stem(path)
+        if stem in owners:
+            raise UsageError(
+                f"{owners[stem]} and {path} would both be written to {plan_outputs(plan, stem).mask}: rename one, "
+                "or segment them in separate runs with different output folders"
+            )
+        owners[stem] = path
+
+
+def _segment_one(
+    source: str, plan: Plan, engine: Engine, ledger: Ledger, on_event: Callable[[Event], None]
+) -> ItemOutcome:
+    def relay(event: Event) -> None:
+        try:
+            on_event(event)
+        except Exception as error:
+            raise _Relayed(error) from error
+
+    def on_step(event: StepEvent) -> None:
+        relay(StepStarted(source, event.step, event.operator, event.number, event.total))
+
+    request = plan.request
+    started = perf_counter()
+    relay(ItemPhase(source, "reading"))
+    image = read(
+        source,
+        channel=request.channel,
+        scene=request.scene,
+        time=request.time,
+        axes=request.axes,
+        spacing=plan.spacing,
+    )
+    outputs = plan_outputs(plan, image.stem)
+    ledger.check(outputs, request.overwrite)
+    volume = image.volume()
+    outcome = run_workflow(
+        plan.workflow,
+        to_device(volume, plan.device),
+        engine=engine,
+        rescale=request.rescale,
+        keep=outputs.kept(),
+        on_step=on_step,
+        compat=request.compat,
+    )
+    mask = to_host(outcome.result)
+    foreground = int(np.count_nonzero(mask))
+    relay(ItemPhase(source, "writing"))
+    write_outputs(plan, outputs, image, volume, mask, outcome)
+    written = outputs.paths()
+    ledger.record(written, source)
+    notes = [*image.notes, *outcome.notes]
+    if not foreground:
+        notes.append("no voxel was segmented")
+    return ItemOutcome(
+        source=source,
+        outputs=tuple(written),
+        seconds=perf_counter() - started,
+        foreground=foreground,
+        voxels=int(mask.size),
+        notes=tuple(notes),
+    )
+
+
+def _failure(source: str, error: Exception, seconds: float) -> ItemOutcome:
+    text = "".join(traceback.format_exception(error))
+    _drop_frames(error)
+    return ItemOutcome(source=source, seconds=seconds, error=error, traceback=text)
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    """Take the tracebacks off a chain of exceptions: their frames hold the arrays of the failed item."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]

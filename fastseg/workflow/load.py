@@ -1,0 +1,123 @@
+"""Reading workflow definitions: the library by name, users' own files by path."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fastseg.errors import Problems, UsageError
+from fastseg.workflow.schema import Workflow
+from fastseg.workflow.validate import parse
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key may appear only once."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    loader.flatten_mapping(node)
+    seen: dict[Hashable, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be a single value", key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key '{key}' appears twice", key_node.start_mark
+            )
+        seen[key] = loader.construct_object(value_node, deep=True)
+    return seen
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse_text(text: str, where: str) -> Workflow:
+    """A definition from YAML or JSON text.
+
+    Raises
+    ------
+    Problems
+        If it is not YAML, or not a valid workflow.
+    """
+    try:
+        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise Problems(where, [f"{place}not valid YAML ({error.problem})"]) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Problems(where, [f"not valid YAML ({str(error).splitlines()[0]})"]) from None
+    return parse(data, where)
+
+
+def load_file(path: str | Path) -> Workflow:
+    """The definition in a file.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read.
+    Problems
+        If it is not a valid definition.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"workflow file {path} is not text (UTF-8 YAML or JSON is needed)") from None
+    except OSError as error:
+        raise UsageError(f"workflow file {path} cannot be read: {error.strerror}") from None
+    return parse_text(text, str(path))
+
+
+@lru_cache(maxsize=1)
+def library_names() -> tuple[str, ...]:
+    """Names of the workflows that come with fastseg, sorted."""
+    folder = files("fastseg.workflow.library")
+    names = [item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")]
+    return tuple(sorted(names, key=str.lower))
+
+
+def library_text(name: str) -> str:
+    """The definition file of a library workflow."""
+    return files("fastseg.workflow.library").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def get_workflow(name: str | Path | Workflow) -> Workflow:
+    """A workflow by name (upper and lower case do not matter) or from a file.
+
+    Parameters
+    ----------
+    name : str, Path or Workflow
+        Something that ends in .yaml, .yml or .json, or holds a path separator, is a file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such workflow; the message names the nearest ones.
+    Problems
+        If the file is not a valid definition.
+    """
+    if isinstance(name, Workflow):
+        return name
+    text = str(name)
+    if isinstance(name, Path) or text.lower().endswith(_SUFFIXES) or "/" in text or "\\" in text:
+        return load_file(name)
+    known = {n.lower(): n for n in library_names()}
+    found = known.get(text.lower())
+    if found is None:
+        near = [known[n] for n in get_close_matches(text.lower(), known, n=3, cutoff=0.4)]
+        hint = f"did you mean {' or '.join(near)}?" if near else "see 'fastseg workflows list'"
+        raise UsageError(f"workflow '{text}' is unknown: {hint}")
+    return parse_text(library_text(found), f"{found}.yaml")

@@ -1,0 +1,191 @@
+"""Running a workflow on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fastseg.arrays import Namespace
+from fastseg.errors import InputError, UsageError
+from fastseg.operators.registry import get_operator
+from fastseg.operators.run import execute
+from fastseg.operators.spec import Params
+from fastseg.tiling import ArrayVolume, Engine, Volume
+from fastseg.types import Array, Box
+from fastseg.workflow.schema import Step, Workflow
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """A step is about to run: its id and operator, its number from 0, and how many steps there are."""
+
+    step: str
+    operator: str
+    number: int
+    total: int
+
+
+@dataclass
+class Outcome:
+    """What a workflow produced.
+
+    Attributes
+    ----------
+    result : array (Z, Y, X)
+        Integer, 0 and the workflow's foreground value, on the engine's device.
+    steps : dict of str to array or scalar
+        The results of the steps that were asked for.
+    seconds : dict of str to float
+        Time of every step.
+    notes : list of str
+        Remarks for the user.
+    """
+
+    result: Array
+    steps: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def _quiet(event: StepEvent) -> None:
+    pass
+
+
+def check_image(image: Array, ns: Namespace) -> None:
+    """Refuse what no workflow can segment.
+
+    Raises
+    ------
+    InputError
+        For another number of dimensions than 3, an empty axis, values that are not real, NaN or infinite voxels (which
+        are counted), and a constant image.
+    """
+    xp = ns.xp
+    if image.ndim != 3:
+        raise InputError(
+            f"the image is {image.ndim}-D {tuple(image.shape)}; a workflow needs one (Z, Y, X) stack"
+        )
+    if 0 in image.shape:
+        raise InputError(f"the image has shape {tuple(image.shape)}; no axis may be empty")
+    if image.dtype.kind not in "buif":
+        raise InputError(f"the image has dtype {image.dtype}; real numbers are needed")
+    if image.dtype.kind == "f":
+        bad = int(image.size - xp.count_nonzero(xp.isfinite(image)))
+        if bad:
+            nan = int(xp.count_nonzero(xp.isnan(image)))
+            raise InputError(
+                f"the image holds {nan} NaN and {bad - nan} infinite voxels of {image.size}; replace them first"
+            )
+        largest = float(xp.abs(image).max())
+        if largest > np.finfo(np.float32).max:
+            raise InputError(f"the image holds a value of {largest:g}, beyond float32; rescale it first")
+    low, high = image.min(), image.max()
+    if low == high:
+        raise InputError(
+            f"the image is constant (every voxel is {float(low):g}): there is nothing to segment"
+        )
+
+
+def run_workflow(
+    workflow: Workflow,
+    image: Array,
+    *,
+    engine: Engine | None = None,
+    rescale: float | None = None,
+    compat: bool = False,
+    keep: Collection[str] = (),
+    on_step: Callable[[StepEvent], None] = _quiet,
+) -> Outcome:
+    """Run a workflow on one image.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Validated.
+    image : array (Z, Y, X)
+        Any real dtype; used as float32, never modified. On the engine's device.
+    engine : Engine, optional
+        In memory on the CPU by default.
+    rescale : float, optional
+        Ratio by which y and x are resampled after normalisation; the result stays on that grid.
+    compat : bool
+        Set the switch `compat` of every operator that has one: what was fixed on purpose in the reference
+        implementation, such as an order that it leaves undefined, is then as it was.
+    keep : collection of str
+        Ids of steps whose results are returned as well.
+    on_step : callable
+        Called before every step.
+
+    Raises
+    ------
+    InputError
+        If the image is unsuitable.
+    UsageError
+        If the ratio is not positive.
+    """
+    engine = engine or Engine()
+    ns = engine.ns
+    if rescale is not None and not 0 < rescale <= 100:
+        raise UsageError(f"rescale ratio {rescale:g} is out of range: it must be above 0 and at most 100")
+    check_image(image, ns)
+    outcome = Outcome(result=None)
+    if rescale is not None and workflow.rescale == "ignored":
+        outcome.notes.append(
+            f"workflow '{workflow.name}' does not rescale: the ratio {rescale:g} has no effect"
+        )
+        rescale = None
+    steps = workflow.ordered()
+    last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    last_use[workflow.result.step] = len(steps)
+    known: dict[str, Any] = {
+        workflow.inputs[0]: ArrayVolume(ns.xp.ascontiguousarray(image, dtype=np.float32)),
+    }
+    for i, step in enumerate(steps):
+        on_step(StepEvent(step.id, step.operator, i, len(steps)))
+        started = perf_counter()
+        known[step.id] = _run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
+        outcome.seconds[step.id] = perf_counter() - started
+        if step.id in keep:
+            outcome.steps[step.id] = _array(known[step.id])
+        for name in list(known):
+            if last_use.get(name, -1) <= i:
+                del known[name]
+    final = _array(known[workflow.result.step])
+    dtype = np.dtype(workflow.result.dtype)
+    outcome.result = (final > 0).astype(dtype) * dtype.type(workflow.result.foreground)
+    return outcome
+
+
+def _array(result: Any) -> Any:
+    return result.read(Box.whole(result.shape)) if isinstance(result, Volume) else result
+
+
+def _run_step(step: Step, inputs: list[Any], engine: Engine, rescale: float | None, compat: bool) -> Any:
+    if step.when == "rescale" and rescale is None:
+        return inputs[0]
+    spec = get_operator(step.operator)
+    try:
+        return execute(spec, inputs, step_parameters(step, rescale, compat), engine)
+    except InputError as error:
+        raise InputError(f"step '{step.id}': {error}") from error
+
+
+def step_parameters(step: Step, rescale: float | None = None, compat: bool = False) -> Params:
+    """The parameters a step runs with."""
+    spec = get_operator(step.operator)
+    parameters = dict(step.parameters)
+    if compat and "compat" in spec.params.model_fields:
+        parameters["compat"] = True
+    if step.when == "rescale":
+        parameters["ratio"] = float(rescale if rescale is not None else 1)
+    if rescale is not None:
+        for name in step.times_ratio:
+            parameters[name] = parameters.get(name, spec.params.model_fields[name].default) * rescale
+    params, problems = spec.check(parameters)
+    if params is None:
+        raise UsageError(f"step '{step.id}': {problems[0].place}: {problems[0].message}")
+    return params

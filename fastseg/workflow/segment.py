@@ -1,0 +1,62 @@
+"""Segmenting one image by a workflow's name: the Python entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastseg.arrays import Device, namespace_of, parse_device, to_device, to_host
+from fastseg.io.image import Image
+from fastseg.tiling import Engine
+from fastseg.types import Array
+from fastseg.workflow.load import get_workflow
+from fastseg.workflow.run import run_workflow
+from fastseg.workflow.schema import Workflow
+
+
+def segment(
+    image: Image | Array,
+    workflow: str | Path | Workflow,
+    device: str | Device = "auto",
+    *,
+    rescale: float | None = None,
+    compat: bool = False,
+    tile: tuple[int, int, int] | None = None,
+) -> Array:
+    """Segment one stack with a classic workflow.
+
+    Parameters
+    ----------
+    image : Image or array (Z, Y, X)
+        From `fastseg.read`, or a numpy or cupy array of any real dtype. Never modified.
+    workflow : str, Path or Workflow
+        Name (see ``fastseg workflows list``) or definition file.
+    device : {"auto", "cpu", "cuda", "cuda:N"}
+        Where to compute. ``auto``: where the array lives if it is a cupy array; otherwise the first GPU, or the CPU.
+    rescale : float, optional
+        Ratio by which y and x are resampled after normalisation; the result stays on that grid.
+    compat : bool
+        Restore what the reference implementation does where fastseg differs on purpose.
+    tile : 3 ints, optional
+        Largest tile (z, y, x) in voxels. The result does not depend on it.
+
+    Returns
+    -------
+    array (Z, Y, X)
+        0 and the workflow's foreground value (255, uint8, for nearly all); cupy if `image` is cupy, else numpy.
+
+    Raises
+    ------
+    UsageError
+        Unknown workflow, device or ratio.
+    InputError
+        If the image cannot be segmented: not 3-D, NaN, constant.
+    """
+    definition = get_workflow(workflow)
+    array: Any = image.volume() if isinstance(image, Image) else image
+    origin = namespace_of(array).device
+    target = origin if device == "auto" and origin.kind == "cuda" else parse_device(device)
+    outcome = run_workflow(
+        definition, to_device(array, target), engine=Engine(tile, device=target), rescale=rescale
+    )
+    return to_host(outcome.result) if origin.kind == "cpu" else to_device(outcome.result, origin)

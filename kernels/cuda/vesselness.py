@@ -1,0 +1,82 @@
+"""Hessian eigenvalues and ridge response; see `fastseg.kernels.cpu.vesselness` for the arguments."""
+
+import numpy as np
+from numba import cuda
+
+from fastseg.kernels.cuda.launch import device, index, over, over_rows
+from fastseg.kernels.voxel import hessian
+from fastseg.kernels.voxel.eigen import by_magnitude_2, by_magnitude_3, eigenvalues_2x2, eigenvalues_3x3
+from fastseg.kernels.voxel.vesselness import response
+
+hessian_2d, hessian_3d = device(hessian.hessian_2d), device(hessian.hessian_3d)
+
+
+def eigen_3d_kernel(smooth, scale, z0, y0, x0, middle, last, lowest):
+    """One thread a voxel; `lowest` starts at infinity and takes the minimum of each row atomically."""
+    x, y, z = cuda.grid(3)
+    nz, ny, nx = middle.shape
+    if z < nz and y < ny and x < nx:
+        zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z + z0, y + y0, x + x0)
+        a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
+        _, second, third = by_magnitude_3(a, b, c)
+        largest = np.float32(third)
+        keep = last.size > 0
+        middle[z, y, x] = np.float32(second) if keep or largest < np.float32(0.0) else np.float32(0.0)
+        if keep:
+            last[z, y, x] = largest
+        cuda.atomic.min(lowest, z * ny + y, largest)
+
+
+def eigen_2d_kernel(smooth, scale, first, larger, lowest):
+    """One thread a pixel; `lowest` starts at infinity and takes the minimum of each row atomically."""
+    x, y, z = cuda.grid(3)
+    nz, ny, nx = larger.shape
+    if z < nz and y < ny and x < nx:
+        yy, xx, yx = hessian_2d(smooth, z, y, x + first)
+        a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
+        _, second = by_magnitude_2(a, b)
+        value = np.float32(second)
+        larger[z, y, x] = value
+        cuda.atomic.min(lowest, (z, y), value)
+
+
+def response_kernel(middle, last, floor, flat_last, out):
+    """One thread a voxel."""
+    x, y, z = cuda.grid(3)
+    nz, ny, nx = middle.shape
+    if z < nz and y < ny and x < nx:
+        low = floor[z]
+        largest = low if flat_last else np.float64(last[z, y, x])
+        found = np.float32(response(np.float64(middle[z, y, x]), largest, low, True))
+        out[z, y, x] = max(out[z, y, x], found)
+
+
+def fill_kernel(values, value):
+    """Set every element of a flat array."""
+    i = cuda.grid(1)
+    if i < values.size:
+        values[i] = value
+
+
+_eigen_3d = cuda.jit(eigen_3d_kernel)
+_eigen_2d = cuda.jit(eigen_2d_kernel)
+_response = cuda.jit(response_kernel)
+_fill = cuda.jit(fill_kernel)
+_INFINITY = np.float32(np.inf)
+
+
+def eigenvalues_3d(smooth, scale, start, middle, last, lowest):
+    """Eigenvalues of the Hessian that are second and third by magnitude, in a box of a volume."""
+    _fill[over_rows(lowest.size)](lowest, _INFINITY)
+    _eigen_3d[over(middle.shape)](smooth, np.float64(scale), *index(*start), middle, last, lowest)
+
+
+def eigenvalues_2d(smooth, scale, first, larger, lowest):
+    """The eigenvalue of larger magnitude of the Hessian within each plane."""
+    _fill[over_rows(lowest.size)](lowest.reshape(-1), _INFINITY)
+    _eigen_2d[over(larger.shape)](smooth, np.float64(scale), *index(first), larger, lowest)
+
+
+def ridge_response(middle, last, floor, flat_last, out):
+    """Ridge response of every voxel, kept where it exceeds `out`."""
+    _response[over(middle.shape)](middle, last, cuda.to_device(floor), bool(flat_last), out)

@@ -1,0 +1,58 @@
+"""Golden data of the reference implementation; see tests/data/README.md."""
+
+from __future__ import annotations
+
+import io
+import lzma
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+DATA = Path(__file__).resolve().parent / "data"
+NUCLEI = DATA / "stacks" / "nuclei.tif"
+MITOCHONDRIA = DATA / "stacks" / "yeast_mito_t00.ome.tif"
+STACKS = ("random", "structured", "nuclei", "mitochondria", "lamin")
+
+
+@lru_cache(maxsize=8)
+def archive(name: str) -> dict[str, np.ndarray]:
+    """All arrays of an archive, read-only."""
+    raw = lzma.decompress((DATA / "golden" / f"{name}.npz.xz").read_bytes())
+    with np.load(io.BytesIO(raw)) as found:
+        arrays = {key: found[key] for key in found.files}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
+
+
+@lru_cache(maxsize=len(STACKS))
+def stack(name: str) -> tuple[np.ndarray, float | None]:
+    """A float32 (Z, Y, X) stack, read-only, and the rescale ratio it was segmented with (None: none)."""
+    ratio = -1.0
+    if name == "nuclei":
+        image = tifffile.imread(NUCLEI)[8:52, 20:180, 30:190].astype(np.float32) / 16
+    elif name == "mitochondria":
+        image = tifffile.imread(MITOCHONDRIA).astype(np.float32)
+    else:
+        found = archive(f"{name}.input")
+        image, ratio = found["image"].astype(np.float32), float(found["rescale_ratio"])
+    image.flags.writeable = False
+    return image, ratio if ratio > 0 else None
+
+
+def mask(stack_name: str, workflow: str) -> np.ndarray | None:
+    """The reference's mask; None where the reference fails."""
+    found = archive(f"{stack_name}.masks")
+    if workflow not in found:
+        return None
+    shape = tuple(int(n) for n in found[f"{workflow}.shape"])
+    bits = np.unpackbits(found[workflow], count=int(np.prod(shape)))
+    return bits.astype(bool).reshape(shape)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Dice coefficient of two masks; 1 if both are empty."""
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0

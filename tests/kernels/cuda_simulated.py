@@ -1,0 +1,98 @@
+"""Compares CUDA launchers, run by Numba's simulator, with the CPU launchers.
+
+Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script. Sizes are no multiples of the block.
+"""
+
+import os
+import sys
+
+import numpy as np
+
+
+def _images() -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    shapes = ((3, 5, 35), (2, 2, 2), (4, 9, 3))
+    return [rng.random(shape, dtype=np.float32) for shape in shapes]
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> None:
+    # the simulator is Python: float64 where the compiled code keeps float32 would show in the last bits
+    np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-7)
+
+
+def diffusion() -> None:
+    from fastseg.kernels.cpu import diffusion as cpu
+    from fastseg.kernels.cuda import diffusion as cuda
+
+    weights = (np.float32(1.0), np.float32(0.5), np.float32(2.0))
+    one_plane = np.random.default_rng(4).random((1, 6, 7), dtype=np.float32)
+    for image in [*_images(), one_plane]:
+        for start, stop in (((0, 0, 0), image.shape), ((0, 1, 1), tuple(max(1, n - 1) for n in image.shape))):
+            shape = tuple(b - a for a, b in zip(start, stop, strict=True))
+            if min(shape) < 1:
+                continue
+            rows = [np.zeros(shape[0] * shape[1], np.int64) for _ in range(2)]
+            cpu.squared_gradients(image, weights, start, stop, 2.0**20, rows[0])
+            cuda.squared_gradients(image, weights, start, stop, 2.0**20, rows[1])
+            np.testing.assert_allclose(rows[0], rows[1], atol=4 * shape[2])
+            out = [np.zeros(shape, np.float32) for _ in range(2)]
+            arguments = (image, weights, np.float32(-2.5), np.float32(0.0625), start, stop, 3)
+            cpu.step(*arguments, out[0])
+            cuda.step(*arguments, out[1])
+            assert not np.array_equal(out[0], np.zeros(shape, np.float32))
+            _same(out[0], out[1])
+
+
+def eigenvalues() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for image in _images():
+        for start in ((0, 0, 0), (1, 1, 0)):
+            shape = tuple(n - a for n, a in zip(image.shape, start, strict=True))
+            for last_shape in (shape, (0, 0, 0)):
+                found = []
+                for kernel in (cpu, cuda):
+                    middle, last = np.zeros(shape, np.float32), np.zeros(last_shape, np.float32)
+                    lowest = np.zeros(shape[0] * shape[1], np.float32)
+                    kernel.eigenvalues_3d(image, 2.25, start, middle, last, lowest)
+                    found.append((middle, last, lowest))
+                for a, b in zip(*found, strict=True):
+                    _same(a, b)
+
+
+def planes() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for image in _images():
+        for first in (0, 1):
+            found = []
+            for kernel in (cpu, cuda):
+                larger = np.zeros((*image.shape[:2], image.shape[2] - first), np.float32)
+                lowest = np.zeros(image.shape[:2], np.float32)
+                kernel.eigenvalues_2d(image, 1.0, first, larger, lowest)
+                found.append((larger, lowest))
+            for a, b in zip(*found, strict=True):
+                _same(a, b)
+
+
+def response() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for image in _images():
+        middle, last = image - np.float32(0.6), np.float32(1.5) * (image[::-1] - np.float32(0.7))
+        floor = np.linspace(-1.5, -0.5, image.shape[0])
+        for flat in (True, False):
+            out = [np.full(image.shape, np.float32(0.1)) for _ in range(2)]
+            cpu.ridge_response(middle, last, floor, flat, out[0])
+            cuda.ridge_response(middle, last, floor, flat, out[1])
+            assert out[0].max() > 0.5
+            _same(out[0], out[1])
+
+
+if __name__ == "__main__":
+    assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+    {"diffusion": diffusion, "eigenvalues": eigenvalues, "planes": planes, "response": response}[sys.argv[1]]()
+    print("equal", sys.argv[1])
