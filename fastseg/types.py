@@ -49,9 +49,7 @@ class Box:
 
     def within(self, outer: Box) -> tuple[slice, ...]:
         """Slices that pick this box out of an array that covers `outer`."""
-        return tuple(
-            slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True)
-        )
+        return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self.start, self.stop, strict=True))

@@ -49,7 +49,9 @@ class Namespace:
 def namespace_for(device: Device) -> Namespace:
     """The namespace of a device (import of CuPy happens here, on first use)."""
     if device.kind == "cuda":
-        return Namespace(importlib.import_module("cupy"), importlib.import_module("cupyx.scipy.ndimage"), device)
+        return Namespace(
+            importlib.import_module("cupy"), importlib.import_module("cupyx.scipy.ndimage"), device
+        )
     return Namespace(np, importlib.import_module("scipy.ndimage"), device)
 
 
@@ -68,7 +70,9 @@ def namespace_of(*arrays: Array) -> Namespace:
     devices = {Device("cuda", int(a.device.id)) if _is_cupy(a) else Device("cpu") for a in arrays}
     if len(devices) > 1:
         names = ", ".join(sorted(map(str, devices)))
-        raise InputError(f"the input arrays live on different devices ({names}): move them to one device first")
+        raise InputError(
+            f"the input arrays live on different devices ({names}): move them to one device first"
+        )
     return namespace_for(devices.pop() if devices else Device("cpu"))
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any
 
-_LEAST_WRAPPED = 24
+_LEAST_WRAPPED = 12
 """Columns that a wrapping column keeps at least, even if the terminal then breaks lines itself."""
 
 
@@ -27,6 +27,30 @@ def print_lines(*lines: str) -> None:
     out = console()
     for line in lines:
         out.print(line)
+
+
+def print_prose(text: str, indent: str = "", hanging: str | None = None) -> None:
+    """Print sentences: broken at words on a terminal, on one line elsewhere.
+
+    Parameters
+    ----------
+    text : str
+    indent, hanging : str
+        Start of the first line, and of the others where it differs.
+    """
+    from textwrap import fill
+
+    out = console()
+    if sys.stdout.isatty():
+        text = fill(
+            text,
+            width=max(out.width, 40),
+            initial_indent=indent,
+            subsequent_indent=indent if hanging is None else hanging,
+        )
+        out.print(text)
+    else:
+        out.print(indent + text)
 
 
 def print_heading(text: str) -> None:

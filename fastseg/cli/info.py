@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from fastseg.cli.console import gibibytes, print_heading, print_lines, print_table
+from fastseg.cli.console import gibibytes, print_heading, print_lines, print_prose, print_table
 from fastseg.cli.guard import guarded
 
 _DISTRIBUTION = "fastseg-bio"
@@ -73,7 +73,7 @@ def info() -> None:
     print_table(("", "version"), rows, header=False)
     absent = [name for name, version in found.items() if not version]
     if absent:
-        print_lines(f"not installed: {', '.join(absent)}")
+        print_prose(f"not installed: {', '.join(absent)}")
     print_lines("")
     print_heading("devices")
     print_table(("", "what"), _device_rows(), wrap=("what",), header=False)

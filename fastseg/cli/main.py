@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -58,6 +59,9 @@ def run() -> None:
         if hasattr(stream, "reconfigure"):
             # A file name or a micro sign that the terminal's encoding lacks must not end a run.
             stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions and "--debug" not in sys.argv:
+        # Warnings of libraries name source lines, not images; what concerns the user is said in notes.
+        warnings.simplefilter("ignore")
     try:
         app()
     except KeyboardInterrupt:

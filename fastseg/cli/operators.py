@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastseg.cli.console import print_heading, print_lines, print_table
+from fastseg.cli.console import print_heading, print_lines, print_prose, print_table
 from fastseg.cli.guard import guarded
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def list_() -> None:
         print_lines("")
         print_heading(category)
         for spec in specs:
-            print_lines(f"{spec.name:<{name}}  {spec.tiling:<{tiling}}  {spec.reference or '-'}")
-            print_lines(f"  {spec.summary}")
+            start = f"{spec.name:<{name}}  {spec.tiling:<{tiling}}  "
+            print_prose(f"{start}{spec.reference or '-'}", hanging=" " * len(start))
+            print_prose(spec.summary, indent="  ")
 
 
 @operators.command()
@@ -60,9 +61,10 @@ def show(
         sys.stdout.write(json.dumps(spec.params.model_json_schema(), indent=2) + "\n")
         return
     print_heading(spec.name)
-    print_lines(spec.summary)
+    print_prose(spec.summary)
     if spec.description:
-        print_lines("", spec.description)
+        print_lines("")
+        print_prose(spec.description)
     print_lines("")
     print_heading("inputs")
     inputs = [
@@ -117,7 +119,7 @@ def _resolved(schema: dict[str, Any], full: dict[str, Any]) -> dict[str, Any]:
 def about_rows(spec: OpSpec) -> list[tuple[str, str]]:
     """Output, tiling, memory and origin of an operator."""
     output = spec.output
-    shape = f" {_SHAPES[output.dims]}" if output.dims else ""
+    shape = f" {_SHAPES[output.dims]}" if output.dims and _SHAPES[output.dims] not in output.summary else ""
     rows = [("output", f"{output.kind}{shape}" + (f": {output.summary}" if output.summary else ""))]
     rows.append(("tiling rule", spec.tiling))
     halo = default_halo(spec)

@@ -66,7 +66,9 @@ class Reporter:
             self.console.print(f"{name}: {_summary(outcome)}")
         elif event.total > 1:  # of a single item, the closing message says it all
             # A person reads the reasons together at the end; a log that is cut off has to hold them here.
-            reason = "" if self._bars is not None or outcome.error is None else f": {error_text(outcome.error)}"
+            reason = (
+                "" if self._bars is not None or outcome.error is None else f": {error_text(outcome.error)}"
+            )
             self.console.print(f"{name}: failed after {outcome.seconds:.1f} s{reason}")
 
 

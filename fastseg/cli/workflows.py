@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastseg.cli.console import amount, print_heading, print_lines, print_table
+from fastseg.cli.console import amount, print_heading, print_lines, print_prose, print_table
 from fastseg.cli.guard import guarded, say_error
 from fastseg.errors import EXIT_USAGE
 
@@ -70,12 +70,12 @@ def show(
     print_lines("", f"result: {result.step}, foreground {result.foreground} ({result.dtype})")
     if workflow.exposes:
         names = ", ".join(n if n == s else f"{n} (step {s})" for n, s in workflow.exposes.items())
-        print_lines(f"exposes: {names}")
+        print_prose(f"exposes: {names}")
     for note in workflow.notes:
-        print_lines(f"note: {note}")
+        print_prose(f"note: {note}")
     for step in workflow.steps:
         if step.note:
-            print_lines(f"note on {step.id}: {step.note}")
+            print_prose(f"note on {step.id}: {step.note}")
 
 
 @workflows.command()

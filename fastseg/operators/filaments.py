@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from fastseg.errors import InputError
 from fastseg.operators.smoothing import gaussian_reach
-from fastseg.operators.spec import Input, Listed, OpSpec, Output, Pairs, Params
+from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
 from fastseg.tiling.rules import Halo
 from fastseg.tiling.statistics import PROJECTION, minimum_of, pair, per_plane
@@ -55,22 +55,7 @@ class SlicesParams(Params):
         return VesselnessParams._not_negative(value)
 
 
-class FilamentParams(Params):
-    """Parameters of `multiscale_filaments_2d`."""
-
-    scales: Pairs = Field(
-        description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff"
-    )
-
-    @field_validator("scales")
-    @classmethod
-    def _not_negative(cls, value: Pairs) -> Pairs:
-        if any(sigma < 0 for sigma, _ in value):
-            raise ValueError("must hold no negative sigma")
-        return value
-
-
-class _Scale(Params):
+class Scale(Params):
     """One scale of a filter."""
 
     sigma: float
@@ -127,7 +112,7 @@ def _eigenvalues(block: Block) -> tuple[Array, float]:
     return last if _wants_last(params) else middle, float(lowest.min())
 
 
-class _LastScale(_Scale):
+class _LastScale(Scale):
     """Marks the pass that keeps the last eigenvalue."""
 
 
@@ -135,7 +120,7 @@ def _wants_last(params: Any) -> bool:
     return isinstance(params, _LastScale)
 
 
-def _response(block: Block) -> Array:
+def response(block: Block) -> Array:
     """Response of one scale; further arrays: last eigenvalue (tau < 1), then the maximum over earlier scales."""
     xp, params = block.ns.xp, block.params
     arrays = list(block.arrays)
@@ -153,14 +138,13 @@ def _links_3d(params: VesselnessParams, inputs: tuple[str, ...]) -> Sequence[Lin
     links: list[Link] = []
     best: tuple[str, ...] = ()
     for i, sigma in enumerate(params.sigmas):
-        scale = _Scale(sigma=sigma, tau=params.tau)
-        eigen = Local(_eigenvalues, _reach_3d, emits=_LOWEST)
-        links.append(Link(f"middle{i}", eigen, (image,), scale))
+        scale = Scale(sigma=sigma, tau=params.tau)
+        links.append(Link(f"middle{i}", EIGEN_3D, (image,), scale))
         arrays: tuple[str, ...] = (f"middle{i}",)
         if params.tau < 1:
-            links.append(Link(f"last{i}", eigen, (image,), _LastScale(sigma=sigma, tau=params.tau)))
+            links.append(Link(f"last{i}", EIGEN_3D, (image,), _LastScale(sigma=sigma, tau=params.tau)))
             arrays = (f"middle{i}", f"last{i}")
-        links.append(Link(f"best{i}", Local(_response), (*arrays, *best, f"middle{i}.emitted"), scale))
+        links.append(Link(f"best{i}", Local(response), (*arrays, *best, f"middle{i}.emitted"), scale))
         best = (f"best{i}",)
     return links
 
@@ -184,7 +168,7 @@ def _eigenvalues_2d(block: Block) -> tuple[Array, np.ndarray]:
     return core, np.asarray([float(core.min())])
 
 
-def _response_2d(block: Block) -> Array:
+def response_2d(block: Block) -> Array:
     out = block.ns.xp.zeros((1, *block.arrays[0].shape), np.float32)
     middle = _as_stack(block.arrays[0])
     floor = np.asarray(block.values[0], np.float64)
@@ -192,41 +176,30 @@ def _response_2d(block: Block) -> Array:
     return out[0]
 
 
-def _above_2d(block: Block) -> Array:
-    mask = _response_2d(block) > np.float32(block.params.cutoff)
-    return mask | block.arrays[1] if len(block.arrays) > 1 else mask
-
-
 def _best_2d(block: Block) -> Array:
-    out = _response_2d(block)
+    out = response_2d(block)
     return block.ns.xp.maximum(out, block.arrays[1]) if len(block.arrays) > 1 else out
 
 
-def _links_of_scales(image: str, scales: Sequence[_Scale], eigen: Local, join: Local) -> list[Link]:
+EIGEN_3D = Local(_eigenvalues, _reach_3d, emits=_LOWEST)
+EIGEN_2D = Local(_eigenvalues_2d, _reach_3d, emits=_LOWEST_OF_PLANES)
+
+
+def links_of_scales(
+    inputs: tuple[str, ...], scales: Sequence[Scale], eigen: Local, join: Local
+) -> list[Link]:
     links: list[Link] = []
     best: tuple[str, ...] = ()
     for i, scale in enumerate(scales):
-        links.append(Link(f"larger{i}", eigen, (image,), scale))
+        links.append(Link(f"larger{i}", eigen, inputs, scale))
         links.append(Link(f"best{i}", join, (f"larger{i}", *best, f"larger{i}.emitted"), scale))
         best = (f"best{i}",)
     return links
 
 
 def _links_2d(params: SlicesParams, inputs: tuple[str, ...]) -> Sequence[Link]:
-    eigen = Local(_eigenvalues_2d, _reach_3d, emits=_LOWEST_OF_PLANES)
-    return _links_of_scales(inputs[0], [_Scale(sigma=s) for s in params.sigmas], eigen, Local(_best_2d))
-
-
-def _nothing(block: Block) -> Array:
-    return block.ns.xp.zeros(block.arrays[0].shape, bool)
-
-
-def _links_2d_masks(params: FilamentParams, inputs: tuple[str, ...]) -> Sequence[Link]:
-    eigen = Local(_eigenvalues_2d, _reach_3d, emits=_LOWEST_OF_PLANES)
-    scales = [_Scale(sigma=s, cutoff=c) for s, c in params.scales]
-    if not scales:
-        return [Link("out", Local(_nothing), inputs)]
-    return _links_of_scales(inputs[0], scales, eigen, Local(_above_2d))
+    scales = [Scale(sigma=s) for s in params.sigmas]
+    return links_of_scales(inputs, scales, EIGEN_2D, Local(_best_2d))
 
 
 def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
@@ -268,11 +241,13 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     return larger, per_plane(lowest, core, block.place.shape, np.inf)
 
 
+EIGEN_JOINED = Local(_joined_eigenvalues, planes=True, emits=_LOWEST_OF_PLANES)
+
 _BLANK = 3
 """Columns at the right edge that the reference leaves empty."""
 
 
-def _response_slices(block: Block) -> Array:
+def response_slices(block: Block) -> Array:
     xp, core = block.ns.xp, block.place.core
     middle = block.arrays[0]
     out = block.arrays[1].copy() if len(block.arrays) > 1 else xp.zeros(middle.shape, np.float32)
@@ -288,17 +263,16 @@ def _links_slices(params: SlicesParams, inputs: tuple[str, ...]) -> Sequence[Lin
     links = [Link("projection", PROJECTION, (image,))]
     best: tuple[str, ...] = ()
     for i, sigma in enumerate(params.sigmas):
-        scale = _Scale(sigma=sigma)
-        eigen = Local(_joined_eigenvalues, planes=True, emits=_LOWEST_OF_PLANES)
-        links.append(Link(f"larger{i}", eigen, (image, "projection"), scale))
+        scale = Scale(sigma=sigma)
+        links.append(Link(f"larger{i}", EIGEN_JOINED, (image, "projection"), scale))
         links.append(
-            Link(f"best{i}", Local(_response_slices), (f"larger{i}", *best, f"larger{i}.emitted"), scale)
+            Link(f"best{i}", Local(response_slices), (f"larger{i}", *best, f"larger{i}.emitted"), scale)
         )
         best = (f"best{i}",)
     return links
 
 
-_PAPER = "Jerman et al., IEEE Transactions on Medical Imaging 35(9), 2016"
+PAPER = "Jerman et al., IEEE Transactions on Medical Imaging 35(9), 2016"
 _RESPONSE = Output("image", summary="response, float32 in [0, 1], same shape")
 
 JERMAN_VESSELNESS = OpSpec(
@@ -314,7 +288,7 @@ JERMAN_VESSELNESS = OpSpec(
     scratch=12.0,
     category="filaments",
     reference="vesselness3D",
-    paper=_PAPER,
+    paper=PAPER,
 )
 
 JERMAN_VESSELNESS_2D = OpSpec(
@@ -328,7 +302,7 @@ JERMAN_VESSELNESS_2D = OpSpec(
     scratch=12.0,
     category="filaments",
     reference="vesselness2D",
-    paper=_PAPER,
+    paper=PAPER,
 )
 
 JERMAN_VESSELNESS_SLICES = OpSpec(
@@ -344,20 +318,7 @@ JERMAN_VESSELNESS_SLICES = OpSpec(
     scratch=12.0,
     category="filaments",
     reference="vesselnessSliceBySlice",
-    paper=_PAPER,
+    paper=PAPER,
 )
 
-MULTISCALE_FILAMENTS_2D = OpSpec(
-    name="multiscale_filaments_2d",
-    summary="Lines of several widths in a 2-D image: union of thresholded vesselness responses",
-    inputs=(Input("image", ("image",), (2,), "smoothed image"),),
-    output=Output("mask", summary="bool, same shape"),
-    rule=Chain(_links_2d_masks),
-    params=FilamentParams,
-    scratch=9.0,
-    category="filaments",
-    reference="filament_2d_wrapper",
-    paper=_PAPER,
-)
-
-SPECS = (JERMAN_VESSELNESS, JERMAN_VESSELNESS_2D, JERMAN_VESSELNESS_SLICES, MULTISCALE_FILAMENTS_2D)
+SPECS = (JERMAN_VESSELNESS, JERMAN_VESSELNESS_2D, JERMAN_VESSELNESS_SLICES)

@@ -70,12 +70,16 @@ def _middle_links(params: MiddleFrameParams, inputs: tuple[str, ...]) -> Sequenc
     (image,) = inputs
     if params.method == "z":
         return [Link("out", Reduce(_depth, max, _half), (image,))]
+    return middle_links(image)
+
+
+def middle_links(image: str) -> list[Link]:
+    """The middle plane by intensity; the last link, "middle", gives its number."""
+    middle = Reduce(_foreground_per_plane, sum_of, _middle_of_profile)
     return [
         Link("extrema", EXTREMA, (image,)),
         Link("histogram", HISTOGRAM, (image, "extrema")),
-        Link(
-            "out", Reduce(_foreground_per_plane, sum_of, _middle_of_profile), (image, "histogram", "extrema")
-        ),
+        Link("middle", middle, (image, "histogram", "extrema")),
     ]
 
 
@@ -96,6 +100,10 @@ def _join(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> dict[Box, np.nd
 
 def _assembled(partial: dict[Box, np.ndarray], values: tuple[Any, ...], params: Any) -> np.ndarray:
     return assemble(partial)
+
+
+PLANE = Reduce(_plane_chunk, _join, _assembled, volume=True)
+"""One plane of a volume as a 2-D volume; its second input is the plane's number."""
 
 
 def _given(block: Block) -> Array:
@@ -159,8 +167,8 @@ def _place_seeds(block: Block) -> Array:
     return block.ns.xp.asarray(seeds)
 
 
-def _seed_links(params: SeedsParams, inputs: tuple[str, ...]) -> Sequence[Link]:
-    mask, like, z = inputs
+def seed_links(mask: str, like: str, z: str) -> list[Link]:
+    """From a plane's mask to seeds in a stack shaped `like`; the parameters need `min_size`, `background_seed`."""
     large = Labels(mask=_given, apply=row_mask, decide=keep_large, tables=_sizes)
     number = Labels(mask=_given, apply=_numbers, connectivity=full_connectivity)
     return [
@@ -169,6 +177,10 @@ def _seed_links(params: SeedsParams, inputs: tuple[str, ...]) -> Sequence[Link]:
         Link("centroids", Reduce(_position_sums, _add_positions, _centroids), ("objects",)),
         Link("out", Local(_place_seeds), (like, z, "centroids")),
     ]
+
+
+def _seed_links(params: SeedsParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    return seed_links(*inputs)
 
 
 MIDDLE_FRAME = OpSpec(
@@ -191,7 +203,7 @@ TAKE_SLICE = OpSpec(
         Input("z", ("scalar",), (), "plane number"),
     ),
     output=Output("image", 2, "float32, bool for a mask, (Y, X)"),
-    rule=Reduce(_plane_chunk, _join, _assembled),
+    rule=PLANE,
     category="frames",
 )
 SEEDS_FROM_SLICE = OpSpec(

@@ -72,7 +72,7 @@ def _minmax(block: Block) -> Array:
     return stretch(block.arrays[0], extrema.low, extrema.high)
 
 
-def _clipped(block: Block) -> Array:
+def _clip(block: Block) -> tuple[Array, float, float]:
     pick = _limits_of_pair if len(block.params.scaling) == 2 else _limits_of_four
     low, high = pick(block.values, block.params)
     if low > high:
@@ -80,8 +80,15 @@ def _clipped(block: Block) -> Array:
             f"intensity_normalize: scaling = {list(block.params.scaling)} puts the lower limit {low:g} above the upper "
             f"limit {high:g} on this image; use larger values"
         )
-    image = block.ns.xp.clip(block.arrays[0], np.float32(low), np.float32(high))
-    return stretch(image, low, high)
+    return block.ns.xp.clip(block.arrays[0], np.float32(low), np.float32(high)), low, high
+
+
+def _clipped(block: Block) -> Array:
+    return _clip(block)[0]
+
+
+def _stretched(block: Block) -> Array:
+    return stretch(*_clip(block))
 
 
 def _replaced(image: Array, bound: float, low: float, xp: Any) -> Array:
@@ -97,10 +104,17 @@ def _merge_extrema(a: Extrema, b: Extrema) -> Extrema:
     return Extrema(min(a.low, b.low), max(a.high, b.high))
 
 
+def _bound(block: Block) -> Array:
+    return _replaced(block.arrays[0], block.params.scaling[0], block.values[0].low, block.ns.xp)
+
+
 def _bounded(block: Block) -> Array:
-    extrema, below = block.values
-    image = _replaced(block.arrays[0], block.params.scaling[0], extrema.low, block.ns.xp)
-    return stretch(image, below.low, below.high)
+    below = block.values[1]
+    return stretch(_bound(block), below.low, below.high)
+
+
+def _unchanged(block: Block) -> Array:
+    return block.arrays[0]
 
 
 def _sums_between(block: Block) -> tuple[int, int, int]:
@@ -115,30 +129,35 @@ def _moments_between(partial: Any, values: tuple[Any, ...], params: Any) -> Any:
     return moments(partial, values[0].low, values[0].high)
 
 
+_BELOW = Reduce(_extrema_below, _merge_extrema, pair)
+_BETWEEN = Reduce(_sums_between, add_sums, _moments_between)
+
+
+def _limit_links(params: NormalizeParams, image: str) -> list[Link]:
+    """The statistics that the limits of two or four values need."""
+    moments_of = MOMENTS if len(params.scaling) == 2 else _BETWEEN
+    return [Link("extrema", EXTREMA, (image,)), Link("moments", moments_of, (image, "extrema"))]
+
+
 def _links(params: NormalizeParams, inputs: tuple[str, ...]) -> Sequence[Link]:
     (image,) = inputs
-    first = Link("extrema", EXTREMA, (image,))
-    if len(params.scaling) == 2:
-        return [
-            first,
-            Link("moments", MOMENTS, (image, "extrema")),
-            Link("out", Local(_clipped), (image, "extrema", "moments")),
-        ]
-    if len(params.scaling) == 4:
-        between = Reduce(_sums_between, add_sums, _moments_between)
-        return [
-            first,
-            Link("moments", between, (image, "extrema")),
-            Link("out", Local(_clipped), (image, "extrema", "moments")),
-        ]
+    extrema = Link("extrema", EXTREMA, (image,))
+    if len(params.scaling) > 1:
+        out = Link("out", Local(_stretched), (image, "extrema", "moments"))
+        return [*_limit_links(params, image), out]
     if params.scaling[0] < 1:
-        return [first, Link("out", Local(_minmax), (image, "extrema"))]
-    below = Reduce(_extrema_below, _merge_extrema, pair)
-    return [
-        first,
-        Link("below", below, (image, "extrema")),
-        Link("out", Local(_bounded), (image, "extrema", "below")),
-    ]
+        return [extrema, Link("out", MINMAX, (image, "extrema"))]
+    below = Link("below", _BELOW, (image, "extrema"))
+    return [extrema, below, Link("out", Local(_bounded), (image, "extrema", "below"))]
+
+
+def _clip_links(params: NormalizeParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    (image,) = inputs
+    if len(params.scaling) > 1:
+        return [*_limit_links(params, image), Link("out", Local(_clipped), (image, "extrema", "moments"))]
+    if params.scaling[0] < 1:
+        return [Link("out", Local(_unchanged), (image,))]
+    return [Link("extrema", EXTREMA, (image,)), Link("out", Local(_bound), (image, "extrema"))]
 
 
 MINMAX = Local(_minmax)
@@ -160,4 +179,18 @@ INTENSITY_NORMALIZE = OpSpec(
     reference="intensity_normalization",
 )
 
-SPECS = (INTENSITY_NORMALIZE,)
+INTENSITY_CLIP = OpSpec(
+    name="intensity_clip",
+    summary="Clip intensities to the limits of intensity_normalize, without stretching",
+    description="What intensity_normalize stretches: with two or four values the clipped image, with one value of 1 or "
+    "more the image whose brighter voxels became its minimum, otherwise the image itself.",
+    inputs=(Input("image", ("image",), (2, 3), "fluorescence image"),),
+    output=Output("image", summary="float32, same shape"),
+    rule=Chain(_clip_links),
+    params=NormalizeParams,
+    scratch=4.0,
+    category="intensity",
+    reference="side effect of intensity_normalization",
+)
+
+SPECS = (INTENSITY_NORMALIZE, INTENSITY_CLIP)

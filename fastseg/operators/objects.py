@@ -95,7 +95,7 @@ def _touches_border(block: Block, ids: Array, count: int, tables: Mapping[str, n
     """1 for every object with a voxel on the border of the volume (of its plane when planes are separate)."""
     found = block.ns.xp.zeros(count + 1, np.int8)
     place = block.place
-    planar = block.params.slices and ids.ndim > 2
+    planar = getattr(block.params, "slices", False) and ids.ndim > 2
     for axis in range(ids.ndim - 2 if planar else 0, ids.ndim):
         if place.core.start[axis] == 0:
             found[block.ns.xp.take(ids, 0, axis=axis)] = 1
@@ -120,6 +120,18 @@ def _is_hole(
         hole &= tables["border"] == 0
     hole[0] = False
     return hole
+
+
+def _all_hole_tables(params: Any) -> Mapping[str, Table]:
+    return {"border": Table(_touches_border, "maximum", 0)}
+
+
+def _enclosed(
+    tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
+) -> np.ndarray:
+    enclosed = tables["border"] == 0
+    enclosed[0] = False
+    return enclosed
 
 
 def _filled(block: Block, rows: Array) -> Array:
@@ -220,4 +232,15 @@ FILL_HOLES = OpSpec(
     reference="hole_filling",
 )
 
-SPECS = (REMOVE_SMALL_OBJECTS, REMOVE_SMALL_OBJECTS_SLICES, REMOVE_SMALL_LABELS, FILL_HOLES)
+FILL_ALL_HOLES = OpSpec(
+    name="fill_all_holes",
+    summary="Fill background that is not connected by faces to the border of the image",
+    inputs=(_MASK,),
+    output=_SAME,
+    rule=Labels(mask=_background, apply=_filled, decide=_enclosed, tables=_all_hole_tables),
+    scratch=4.0,
+    category="objects",
+    reference="binary_fill_holes",
+)
+
+SPECS = (REMOVE_SMALL_OBJECTS, REMOVE_SMALL_OBJECTS_SLICES, REMOVE_SMALL_LABELS, FILL_HOLES, FILL_ALL_HOLES)

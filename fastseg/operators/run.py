@@ -36,10 +36,7 @@ def execute(spec: OpSpec, inputs: Sequence[Any], params: Params, engine: Engine)
     """
     named = _name_inputs(spec, inputs)
     _check_shapes(spec, named)
-    result = engine.run(spec.rule, named, params)
-    if spec.output.kind != "scalar" and not isinstance(result, Volume):
-        result = ArrayVolume(engine.ns.xp.asarray(result))
-    return result
+    return engine.run(spec.rule, named, params)
 
 
 def apply(spec: OpSpec, *arrays: Any, engine: Engine | None = None, **parameters: Any) -> Any:

@@ -75,6 +75,14 @@ def _gaussian_slices_halo(params: GaussianSlicesParams) -> Halo:
     return 0, reach, reach
 
 
+class BackgroundParams(Params):
+    """Parameters of `background_subtract`."""
+
+    sigma: float = Field(
+        gt=0, le=1000, description="scale of the background in voxels, about half the uneven areas"
+    )
+
+
 class DiffusionParams(Params):
     """Parameters of `edge_preserving_smooth`."""
 
@@ -181,6 +189,30 @@ def _diffusion_halo(params: DiffusionParams) -> Halo:
     return (1, 1, 1)
 
 
+def _above_background(block: Block) -> Array:
+    image = block.arrays[0]
+    return image - block.ns.ndi.gaussian_filter(image, block.params.sigma, mode="nearest", truncate=3.0)
+
+
+def _background_halo(params: BackgroundParams) -> Halo:
+    return (gaussian_reach(params.sigma, 3.0),) * 3
+
+
+def _unit_range(block: Block) -> Array:
+    image, extrema = block.arrays[0], block.values[0]
+    if extrema.high == extrema.low:
+        return block.ns.xp.zeros_like(image)
+    return (image - np.float32(extrema.low)) / np.float32(extrema.high - extrema.low)
+
+
+def _background_links(params: BackgroundParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    return [
+        Link("above", Local(_above_background, _background_halo), inputs),
+        Link("extrema", EXTREMA, ("above",)),
+        Link("out", Local(_unit_range), ("above", "extrema")),
+    ]
+
+
 GAUSSIAN_SMOOTH = OpSpec(
     name="gaussian_smooth",
     summary="Gaussian smoothing along every axis",
@@ -222,4 +254,18 @@ EDGE_PRESERVING_SMOOTH = OpSpec(
     paper="Perona and Malik, IEEE TPAMI 12(7), 1990; vector form of Whitaker and Xue, ICIP 2001",
 )
 
-SPECS = (GAUSSIAN_SMOOTH, GAUSSIAN_SMOOTH_SLICES, EDGE_PRESERVING_SMOOTH)
+BACKGROUND_SUBTRACT = OpSpec(
+    name="background_subtract",
+    summary="Subtract a wide Gaussian along all axes, then stretch to the unit range",
+    description="An image that equals its background everywhere becomes 0.",
+    inputs=(Input("image", ("image",), (2, 3), "image"),),
+    output=Output("image", summary="float32 in [0, 1], same shape"),
+    rule=Chain(_background_links),
+    params=BackgroundParams,
+    halo=_background_halo,
+    scratch=8.0,
+    category="intensity",
+    reference="background_sub",
+)
+
+SPECS = (GAUSSIAN_SMOOTH, GAUSSIAN_SMOOTH_SLICES, EDGE_PRESERVING_SMOOTH, BACKGROUND_SUBTRACT)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from fastseg.operators.smoothing import gaussian_reach
-from fastseg.operators.spec import Input, OpSpec, Output, Pairs, Params
+from fastseg.operators.spec import Input, Listed, OpSpec, Output, Pairs, Params
 from fastseg.tiling import Block, Local
 from fastseg.tiling.rules import Halo
 from fastseg.types import Array
@@ -25,7 +25,7 @@ class LogParams(Params):
 
 
 class SpotsParams(Params):
-    """Parameters of `multiscale_spots_slices`."""
+    """Parameters of `multiscale_spots` and `multiscale_spots_slices`."""
 
     scales: Pairs = Field(
         description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff"
@@ -37,6 +37,15 @@ class SpotsParams(Params):
         if any(sigma < 0 for sigma, _ in value):
             raise ValueError("must hold no negative sigma")
         return value
+
+
+class Spots2dParams(Params):
+    """Parameters of `multiscale_spots_2d`."""
+
+    sigmas: Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], Listed] = Field(
+        description="scales in voxels"
+    )
+    cutoff: float = Field(description="what the response at any scale must exceed")
 
 
 def laplacian(image: Array, sigma: float, axes: tuple[int, ...], ndi: Any) -> Array:
@@ -75,12 +84,34 @@ def _log_slices_halo(params: LogParams) -> Halo:
     return 0, reach, reach
 
 
-def _spots_slices(block: Block) -> Array:
+def _union(block: Block, scales: tuple[tuple[float, float], ...], axes: tuple[int, ...]) -> Array:
     image = block.arrays[0]
     found = block.ns.xp.zeros(image.shape, bool)
-    for sigma, cutoff in block.params.scales:
-        found |= laplacian(image, sigma, (1, 2), block.ns.ndi) > np.float32(cutoff)
+    for sigma, cutoff in scales:
+        found |= laplacian(image, sigma, axes, block.ns.ndi) > np.float32(cutoff)
     return found
+
+
+def _spots(block: Block) -> Array:
+    return _union(block, block.params.scales, (0, 1, 2))
+
+
+def _spots_2d(block: Block) -> Array:
+    return _union(block, tuple((s, block.params.cutoff) for s in block.params.sigmas), (0, 1))
+
+
+def _spots_slices(block: Block) -> Array:
+    return _union(block, block.params.scales, (1, 2))
+
+
+def _spots_halo(params: SpotsParams) -> Halo:
+    reach = max((gaussian_reach(sigma, _TRUNCATE) for sigma, _ in params.scales), default=0)
+    return reach, reach, reach
+
+
+def _spots_2d_halo(params: Spots2dParams) -> Halo:
+    reach = max((gaussian_reach(sigma, _TRUNCATE) for sigma in params.sigmas), default=0)
+    return 0, reach, reach
 
 
 def _spots_slices_halo(params: SpotsParams) -> Halo:
@@ -129,4 +160,36 @@ MULTISCALE_SPOTS_SLICES = OpSpec(
     paper=_PAPER,
 )
 
-SPECS = (LAPLACIAN_OF_GAUSSIAN, LAPLACIAN_OF_GAUSSIAN_SLICES, MULTISCALE_SPOTS_SLICES)
+MULTISCALE_SPOTS = OpSpec(
+    name="multiscale_spots",
+    summary="Spots of several sizes: union of thresholded Laplacian of Gaussian responses",
+    inputs=(Input("image", ("image",), (3,), "image"),),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Local(_spots, _spots_halo),
+    params=SpotsParams,
+    scratch=9.0,
+    category="spots",
+    reference="dot_3d_wrapper",
+    paper=_PAPER,
+)
+
+MULTISCALE_SPOTS_2D = OpSpec(
+    name="multiscale_spots_2d",
+    summary="Spots of several sizes in a 2-D image, with one threshold",
+    inputs=(Input("image", ("image",), (2,), "image"),),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Local(_spots_2d, _spots_2d_halo),
+    params=Spots2dParams,
+    scratch=9.0,
+    category="spots",
+    reference="logSlice",
+    paper=_PAPER,
+)
+
+SPECS = (
+    LAPLACIAN_OF_GAUSSIAN,
+    LAPLACIAN_OF_GAUSSIAN_SLICES,
+    MULTISCALE_SPOTS,
+    MULTISCALE_SPOTS_SLICES,
+    MULTISCALE_SPOTS_2D,
+)

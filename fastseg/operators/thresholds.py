@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from fastseg.tiling.statistics import (
     EXTREMA,
     HISTOGRAM,
     MEDIAN,
-    MEDIAN_UPPER,
+    UPPER_HALVES,
     Histogram,
 )
 from fastseg.types import Array
@@ -46,7 +47,7 @@ def otsu_of_counts(counts: np.ndarray, centres: np.ndarray) -> np.ndarray:
         mean_below = np.cumsum(weighted, -1) / below
         mean_above = np.cumsum(weighted[..., ::-1], -1)[..., ::-1] / above
     split = below[..., :-1] * above[..., 1:] * (mean_below[..., :-1] - mean_above[..., 1:]) ** 2
-    best = np.argmax(split, axis=-1)
+    best = np.argmax(np.nan_to_num(split, nan=0.0), axis=-1)  # nan: a class without voxels
     return np.take_along_axis(np.broadcast_to(centres, counts.shape), best[..., None], -1)[..., 0]
 
 
@@ -102,6 +103,12 @@ class MaskedObjectParams(CoarseParams):
     )
 
 
+class CellWiseParams(Params):
+    """Parameters of `cell_wise_threshold`."""
+
+    min_size: int = Field(ge=0, description="smallest cell area that is kept, in voxels")
+
+
 def _above_global(block: Block) -> Array:
     method = block.params.method
     if method in ("median", "med"):
@@ -146,7 +153,7 @@ def _coarse_links(params: CoarseParams, inputs: tuple[str, ...]) -> list[Link]:
         values += ("histogram",)
     if params.method not in ("triangle", "tri"):
         links += [
-            Link("upper", MEDIAN_UPPER, (image,)),
+            Link("upper", UPPER_HALVES, (image,)),
             Link("median", MEDIAN, (image, "upper")),
         ]
         values += ("median",)
@@ -265,6 +272,14 @@ def _masked_links(params: MaskedObjectParams, inputs: tuple[str, ...]) -> Sequen
     return [*coarse, *(link for link in fine if link.name not in known)]
 
 
+def _cell_links(params: CellWiseParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    combined = MaskedObjectParams(method="triangle", min_size=params.min_size, dilate=True)
+    return [
+        link if link.params is not None else replace(link, params=combined)
+        for link in _masked_links(combined, inputs)
+    ]
+
+
 COARSE_THRESHOLD = OpSpec(
     name="coarse_threshold",
     summary="Global threshold (triangle, median or their mean), small objects removed",
@@ -309,4 +324,17 @@ MASKED_OBJECT_THRESHOLD = OpSpec(
     reference="MO",
 )
 
-SPECS = (COARSE_THRESHOLD, OBJECT_OTSU_THRESHOLD, MASKED_OBJECT_THRESHOLD)
+CELL_WISE_THRESHOLD = OpSpec(
+    name="cell_wise_threshold",
+    summary="Masked object thresholding with a triangle threshold and dilated cells",
+    inputs=(Input("image", ("image",), (3,), "smoothed image"),),
+    output=Output("mask", summary="bool, same shape"),
+    rule=Chain(_cell_links, kind="Labels"),
+    params=CellWiseParams,
+    halo=_growth_halo,
+    scratch=8.0,
+    category="thresholds",
+    reference="cell_local_adaptive_threshold",
+)
+
+SPECS = (COARSE_THRESHOLD, OBJECT_OTSU_THRESHOLD, MASKED_OBJECT_THRESHOLD, CELL_WISE_THRESHOLD)

@@ -100,7 +100,7 @@ def segment_files(
     return outcomes
 
 
-class _Relayed(Exception):  # noqa: N818, not an error of its own
+class _Relayed(Exception):
     """Carries an exception of the caller's `on_event` past the handling of failed items."""
 
     def __init__(self, original: Exception) -> None:

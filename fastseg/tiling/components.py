@@ -159,9 +159,7 @@ def find_components(
     offsets = np.concatenate([[0], np.cumsum([count for count, _ in tiles])]).astype(np.int64)
     total = int(offsets[-1])
     first = np.concatenate([f for _, f in tiles])
-    borders = [
-        (axis, core) for axis in range(ndim) for core in grid if core.stop[axis] < grid.shape[axis]
-    ]
+    borders = [(axis, core) for axis in range(ndim) for core in grid if core.stop[axis] < grid.shape[axis]]
     joins = list(executor.map(partial(_joined_pairs, local, grid, offsets, structure), borders))
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *joins])
     return Components(local, grid, offsets, *_number(total, first, pairs))
@@ -196,9 +194,7 @@ def bounding_boxes(components: Components, executor: Executor) -> list[Box]:
         numbers = components.of_tile(tile)[1:]
         np.minimum.at(low, numbers, starts)
         np.maximum.at(high, numbers, stops)
-    return [
-        Box(tuple(map(int, a)), tuple(map(int, b))) for a, b in zip(low[1:], high[1:], strict=True)
-    ]
+    return [Box(tuple(map(int, a)), tuple(map(int, b))) for a, b in zip(low[1:], high[1:], strict=True)]
 
 
 def _boxes_of_tile(local: Volume, core: Box) -> tuple[np.ndarray, np.ndarray]:

@@ -20,10 +20,9 @@ from fastseg.types import Box
 
 def split_inputs(inputs: Iterable[Any]) -> tuple[list[Volume], tuple[Any, ...]]:
     """Volumes, which are tiled, and values, which every tile is given as they are."""
-    volumes, values = [], []
-    for item in inputs:
-        (volumes if isinstance(item, Volume) else values).append(item)
-    return volumes, tuple(values)
+    items = list(inputs)
+    volumes = [item for item in items if isinstance(item, Volume)]
+    return volumes, tuple(item for item in items if not isinstance(item, Volume))
 
 
 class Engine:
@@ -91,7 +90,8 @@ class Engine:
         if isinstance(rule, Local):
             return self._local(rule, volumes, values, params, grid.of_planes() if rule.planes else grid)
         if isinstance(rule, Reduce):
-            return self._reduce(rule, volumes, values, params, grid), None
+            value = self._reduce(rule, volumes, values, params, grid)
+            return (ArrayVolume(self.ns.xp.asarray(value)) if rule.volume else value), None
         if isinstance(rule, Labels):
             return self._labels(rule, volumes, values, params, grid), None
         if isinstance(rule, Objects):

@@ -52,12 +52,15 @@ class Reduce:
         ``finalize(partial, values, params) -> value``; `values` are the non-volume inputs.
     halo : callable
         ``halo(params) -> (z, y, x)`` in voxels.
+    volume : bool
+        The value is an array, such as a plane, that is tiled in turn where it is used.
     """
 
     chunk: Callable[[Block], Any]
     combine: Callable[[Any, Any], Any]
     finalize: Callable[[Any, tuple[Any, ...], Any], Any]
     halo: Callable[[Any], Halo] = no_halo
+    volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ def no_tables(params: Any) -> Mapping[str, Any]:
     return {}
 
 
-def every_object(tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any) -> np.ndarray:
+def every_object(
+    tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
+) -> np.ndarray:
     """The decision that numbers objects 1..count in scan order of their first voxel."""
     return np.arange(count + 1, dtype=np.int32 if count < 2**31 - 1 else np.int64)
 

@@ -6,8 +6,9 @@ and sums of integers do not. Medians come from exact counting on the bits of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -194,24 +195,32 @@ def _upper_chunk(block: Block) -> np.ndarray:
     return counts
 
 
-MEDIAN_UPPER = Reduce(_upper_chunk, _add, pair)
-"""First pass of the exact median: counts by the upper 16 bits."""
+UPPER_HALVES = Reduce(_upper_chunk, _add, pair)
+"""First pass of an exact quantile: counts by the upper 16 bits."""
 
 
-def _middle_ranks(counts: np.ndarray) -> list[tuple[int, int]]:
-    """(upper half, rank within it) of the two middle values of the sorted voxels."""
-    total = int(counts.sum())
+def _ranks(counts: np.ndarray, ranks: Sequence[int]) -> list[tuple[int, int]]:
+    """(upper half, rank within it) of the values with these ranks among the sorted voxels."""
     ends = np.cumsum(counts)
     found = []
-    for rank in ((total - 1) // 2, total // 2):
+    for rank in ranks:
         upper = int(np.searchsorted(ends, rank, side="right"))
         found.append((upper, rank - int(ends[upper] - counts[upper])))
     return found
 
 
-def _lower_chunk(block: Block) -> np.ndarray:
+def _around(total: int, quantile: float) -> tuple[int, int, float]:
+    """Ranks below and above a quantile of `total` sorted values, and the weight of the upper one."""
+    position = quantile * (total - 1)
+    below = int(position)
+    return below, min(below + 1, total - 1), position - below
+
+
+def _lower_chunk(quantile: float, block: Block) -> np.ndarray:
     xp = block.ns.xp
-    uppers = [upper for upper, _ in _middle_ranks(block.values[0])]
+    upper_counts = block.values[0]
+    below, above, _ = _around(int(upper_counts.sum()), quantile)
+    uppers = [upper for upper, _ in _ranks(upper_counts, (below, above))]
     counts = np.zeros((2, 1 << 16), np.int64)
     for piece in pieces(kept(block)):
         keys = _ordered_bits(piece, xp)
@@ -221,16 +230,22 @@ def _lower_chunk(block: Block) -> np.ndarray:
     return counts
 
 
-def _median_finalize(partial: np.ndarray, values: tuple[Any, ...], params: Any) -> float:
-    middle = []
-    for counts, (upper, rank) in zip(partial, _middle_ranks(values[0]), strict=True):
+def _quantile_finalize(quantile: float, merged: np.ndarray, values: tuple[Any, ...], params: Any) -> float:
+    below, above, weight = _around(int(values[0].sum()), quantile)
+    found = []
+    for counts, (upper, rank) in zip(merged, _ranks(values[0], (below, above)), strict=True):
         lower = int(np.searchsorted(np.cumsum(counts), rank, side="right"))
-        middle.append(_from_ordered_bits(upper << 16 | lower))
-    return (middle[0] + middle[1]) / 2
+        found.append(_from_ordered_bits(upper << 16 | lower))
+    return found[0] + weight * (found[1] - found[0])
 
 
-MEDIAN = Reduce(_lower_chunk, _add, _median_finalize)
-"""Exact median (mean of the two middle values); its second input is the result of `MEDIAN_UPPER`."""
+def quantile(fraction: float) -> Reduce:
+    """The exact quantile with linear interpolation; its second input is the result of `UPPER_HALVES`."""
+    return Reduce(partial(_lower_chunk, fraction), _add, partial(_quantile_finalize, fraction))
+
+
+MEDIAN = quantile(0.5)
+"""Exact median (mean of the two middle values); its second input is the result of `UPPER_HALVES`."""
 
 
 def assemble(parts: dict[Box, np.ndarray]) -> np.ndarray:

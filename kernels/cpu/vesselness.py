@@ -100,3 +100,31 @@ def ridge_response(middle, last, floor, flat_last, out):
             e = np.float64(middle[z, y, x])
             largest = low if flat_last else np.float64(last[z, y, x])
             out[z, y, x] = max(out[z, y, x], np.float32(response(e, largest, low, True)))
+
+
+@compiled(parallel=True)
+def eigenvalue_3d(smooth, scale, index, out):
+    """The eigenvalue number `index` by rising magnitude of the Hessian of a volume; `out` float32 (Z, Y, X)."""
+    nz, ny, nx = smooth.shape
+    for row in prange(nz * ny):
+        z = row // ny
+        y = row % ny
+        for x in range(nx):
+            zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z, y, x)
+            a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
+            first, second, third = by_magnitude_3(a, b, c)
+            out[z, y, x] = np.float32(first if index == 0 else second if index == 1 else third)
+
+
+@compiled(parallel=True)
+def eigenvalue_2d(smooth, scale, index, out):
+    """The eigenvalue number `index` by rising magnitude of the Hessian within each plane; `out` float32 (Z, Y, X)."""
+    nz, ny, nx = smooth.shape
+    for row in prange(nz * ny):
+        z = row // ny
+        y = row % ny
+        for x in range(nx):
+            yy, xx, yx = hessian_2d(smooth, z, y, x)
+            a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
+            first, second = by_magnitude_2(a, b)
+            out[z, y, x] = np.float32(first if index == 0 else second)

@@ -7,7 +7,7 @@ sides: 6 exponentials a voxel instead of 3, in exchange for no communication bet
 import numpy as np
 from numba import cuda
 
-from fastseg.kernels.cuda.launch import device, index, over, over_rows
+from fastseg.kernels.cuda.launch import as_int64, device, over, over_rows
 from fastseg.kernels.voxel import diffusion as voxel
 
 squared_gradient = device(voxel.squared_gradient)
@@ -49,9 +49,9 @@ _step = cuda.jit(step_kernel)
 def squared_gradients(image, weights, start, stop, scale, rows):
     """Sums over the rows of a box of the squared gradient magnitude, in fixed point."""
     dy, dx = stop[1] - start[1], stop[2] - start[2]
-    _gradient[over_rows(rows.size)](image, weights, *index(*start, dy, dx), np.float64(scale), rows)
+    _gradient[over_rows(rows.size)](image, weights, *as_int64(*start, dy, dx), np.float64(scale), rows)
 
 
 def step(image, weights, inverse, time_step, start, stop, runs, out):
     """One explicit step of gradient anisotropic diffusion in a box; `stop` and `runs` are not needed here."""
-    _step[over(out.shape)](image, weights, inverse, time_step, *index(*start), out)
+    _step[over(out.shape)](image, weights, inverse, time_step, *as_int64(*start), out)

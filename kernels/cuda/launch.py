@@ -18,7 +18,7 @@ def over_rows(count):
     return max(1, -(-int(count) // 64)), 64
 
 
-def index(*values):
+def as_int64(*values):
     """Numbers as int64, so that positions past 2**31 do not wrap."""
     return tuple(np.int64(v) for v in values)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import cuda
 
-from fastseg.kernels.cuda.launch import device, index, over, over_rows
+from fastseg.kernels.cuda.launch import as_int64, device, over, over_rows
 from fastseg.kernels.voxel import hessian
 from fastseg.kernels.voxel.eigen import by_magnitude_2, by_magnitude_3, eigenvalues_2x2, eigenvalues_3x3
 from fastseg.kernels.voxel.vesselness import response
@@ -51,6 +51,28 @@ def response_kernel(middle, last, floor, flat_last, out):
         out[z, y, x] = max(out[z, y, x], found)
 
 
+def eigenvalue_3d_kernel(smooth, scale, index, out):
+    """One thread a voxel."""
+    x, y, z = cuda.grid(3)
+    nz, ny, nx = out.shape
+    if z < nz and y < ny and x < nx:
+        zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z, y, x)
+        a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
+        first, second, third = by_magnitude_3(a, b, c)
+        out[z, y, x] = np.float32(first if index == 0 else second if index == 1 else third)
+
+
+def eigenvalue_2d_kernel(smooth, scale, index, out):
+    """One thread a pixel."""
+    x, y, z = cuda.grid(3)
+    nz, ny, nx = out.shape
+    if z < nz and y < ny and x < nx:
+        yy, xx, yx = hessian_2d(smooth, z, y, x)
+        a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
+        first, second = by_magnitude_2(a, b)
+        out[z, y, x] = np.float32(first if index == 0 else second)
+
+
 def fill_kernel(values, value):
     """Set every element of a flat array."""
     i = cuda.grid(1)
@@ -61,6 +83,8 @@ def fill_kernel(values, value):
 _eigen_3d = cuda.jit(eigen_3d_kernel)
 _eigen_2d = cuda.jit(eigen_2d_kernel)
 _response = cuda.jit(response_kernel)
+_eigenvalue_3d = cuda.jit(eigenvalue_3d_kernel)
+_eigenvalue_2d = cuda.jit(eigenvalue_2d_kernel)
 _fill = cuda.jit(fill_kernel)
 _INFINITY = np.float32(np.inf)
 
@@ -68,15 +92,25 @@ _INFINITY = np.float32(np.inf)
 def eigenvalues_3d(smooth, scale, start, middle, last, lowest):
     """Eigenvalues of the Hessian that are second and third by magnitude, in a box of a volume."""
     _fill[over_rows(lowest.size)](lowest, _INFINITY)
-    _eigen_3d[over(middle.shape)](smooth, np.float64(scale), *index(*start), middle, last, lowest)
+    _eigen_3d[over(middle.shape)](smooth, np.float64(scale), *as_int64(*start), middle, last, lowest)
 
 
 def eigenvalues_2d(smooth, scale, first, larger, lowest):
     """The eigenvalue of larger magnitude of the Hessian within each plane."""
     _fill[over_rows(lowest.size)](lowest.reshape(-1), _INFINITY)
-    _eigen_2d[over(larger.shape)](smooth, np.float64(scale), *index(first), larger, lowest)
+    _eigen_2d[over(larger.shape)](smooth, np.float64(scale), *as_int64(first), larger, lowest)
 
 
 def ridge_response(middle, last, floor, flat_last, out):
     """Ridge response of every voxel, kept where it exceeds `out`."""
     _response[over(middle.shape)](middle, last, cuda.to_device(floor), bool(flat_last), out)
+
+
+def eigenvalue_3d(smooth, scale, index, out):
+    """The eigenvalue number `index` by rising magnitude of the Hessian of a volume."""
+    _eigenvalue_3d[over(out.shape)](smooth, np.float64(scale), np.int64(index), out)
+
+
+def eigenvalue_2d(smooth, scale, index, out):
+    """The eigenvalue number `index` by rising magnitude of the Hessian within each plane."""
+    _eigenvalue_2d[over(out.shape)](smooth, np.float64(scale), np.int64(index), out)

@@ -94,5 +94,7 @@ def response() -> None:
 
 if __name__ == "__main__":
     assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    {"diffusion": diffusion, "eigenvalues": eigenvalues, "planes": planes, "response": response}[sys.argv[1]]()
+    {"diffusion": diffusion, "eigenvalues": eigenvalues, "planes": planes, "response": response}[
+        sys.argv[1]
+    ]()
     print("equal", sys.argv[1])

@@ -74,7 +74,14 @@ def test_kernel_compiles(
     source = tmp_path / "kernel.ptx"
     source.write_text(ptx)
     done = subprocess.run(
-        ["ptxas", f"-arch=sm_{capability[0]}{capability[1]}", "-v", str(source), "-o", str(tmp_path / "kernel.cubin")],
+        [
+            "ptxas",
+            f"-arch=sm_{capability[0]}{capability[1]}",
+            "-v",
+            str(source),
+            "-o",
+            str(tmp_path / "kernel.cubin"),
+        ],
         capture_output=True,
         text=True,
     )

@@ -82,6 +82,9 @@ _scale = st.sampled_from([0.5, 1.0, 1.3])
 _pairs = st.lists(st.tuples(_scale, st.sampled_from([-0.1, 0.0, 0.02, 0.3])), max_size=2)
 _scales = st.lists(_scale, min_size=1, max_size=2)
 _size = st.sampled_from([0, 1, 2, 5, 30])
+_scaling = st.sampled_from([[0], [1], [30200], [0.5, 3.0], [2, 2], [0.5, 1, -0.5, 1], [1, 1, 0.1, 0.4]])
+_hessian: Parameters = {"sigma": _sigma, "scale": st.booleans(), "white_on_black": st.booleans()}
+_footprint: Parameters = {"radius": st.integers(0, 3), "shape": st.sampled_from(["ball", "disk"])}
 _method = st.sampled_from(["triangle", "tri", "median", "med", "ave_tri_med", "ave"])
 _coarse: Parameters = {"method": _method, "min_size": _size, "dilate": st.booleans()}
 _fine: Parameters = {"factor": st.sampled_from([0.5, 0.98, 1.2]), "global_check": st.booleans()}
@@ -89,10 +92,16 @@ _fine: Parameters = {"factor": st.sampled_from([0.5, 0.98, 1.2]), "global_check"
 CASES: dict[str, Case] = {
     "intensity_normalize": Case(
         _image,
-        {"scaling": st.sampled_from([[0], [1], [30200], [0.5, 3.0], [2, 2], [0.5, 1, -0.5, 1], [1, 1, 0.1, 0.4]])},
+        {
+            "scaling": st.sampled_from(
+                [[0], [1], [30200], [0.5, 3.0], [2, 2], [0.5, 1, -0.5, 1], [1, 1, 0.1, 0.4]]
+            )
+        },
         (2, 3),
     ),
-    "rescale_xy": Case(_image, {"ratio": st.sampled_from([0.2, 0.7, 0.85, 1.0, 1.3]), "compat": st.booleans()}),
+    "rescale_xy": Case(
+        _image, {"ratio": st.sampled_from([0.2, 0.7, 0.85, 1.0, 1.3]), "compat": st.booleans()}
+    ),
     "gaussian_smooth": Case(
         _image,
         {
@@ -141,8 +150,8 @@ CASES: dict[str, Case] = {
     "and_not": Case(_two_masks, {}, (2, 3)),
     "invert_image": Case(_image, {}, (2, 3)),
     "invert_mask": Case(_mask, {}, (2, 3)),
-    "local_maxima": Case(_image_and_mask, {}),
-    "watershed_split": Case(_mask_and_peaks, {}),
+    "local_maxima": Case(_image_and_mask, {"compat": st.booleans()}),
+    "watershed_split": Case(_mask_and_peaks, {"compat": st.booleans()}),
     "watershed": Case(_image_and_seeds, {"lines": st.booleans()}),
     "middle_frame": Case(_image, {"method": st.sampled_from(["z", "intensity"])}),
     "take_slice": Case(_image_and_plane, {}),

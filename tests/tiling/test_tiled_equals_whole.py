@@ -24,7 +24,9 @@ from tests.tiling.cases import CASES
 MOST_TILES = 48
 LONGEST = (12, 20, 20)
 # A broken engine fails for every operator: without shrinking, it does so in seconds. HYPOTHESIS_PROFILE=explore shrinks.
-PHASES = tuple(Phase) if settings.get_current_profile_name() == "explore" else (Phase.explicit, Phase.generate)
+PHASES = (
+    tuple(Phase) if settings.get_current_profile_name() == "explore" else (Phase.explicit, Phase.generate)
+)
 
 
 def outcome(name: str, inputs: list[Any], parameters: dict[str, Any], engine: Engine | None) -> Any:
@@ -64,7 +66,9 @@ def test_every_operator_has_a_case() -> None:
 
 
 def test_every_parameter_of_an_operator_is_drawn() -> None:
-    missing = {name: set(registry()[name].params.model_fields) - set(case.parameters) for name, case in CASES.items()}
+    missing = {
+        name: set(registry()[name].params.model_fields) - set(case.parameters) for name, case in CASES.items()
+    }
     assert {name: fields for name, fields in missing.items() if fields} == {}
 
 

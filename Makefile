@@ -1,0 +1,42 @@
+# Everything below works on a fresh machine: the environment is made on first use.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench test-gpu clean
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[test,czi]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/fastseg segment tests/data/stacks/nuclei.tif -w docs/workflows/nuclei_dna.yaml \
+		--spacing 0.29,0.26,0.26 -o demo-output --preview --overwrite
+	$(BIN)/fastseg segment tests/data/stacks/yeast_mito_t00.ome.tif -w docs/workflows/mitochondria_yeast.yaml \
+		-o demo-output --preview --overwrite
+	@echo
+	@echo "Masks and previews are in demo-output/. Look at:"
+	@ls demo-output/*.png
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The GPU packages come from the machine: `make test-gpu PYTHON_GPU=python3`
+PYTHON_GPU ?= $(BIN)/python
+test-gpu:
+	$(PYTHON_GPU) -m pytest -m gpu tests/gpu
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m bench.run
+
+clean:
+	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-output *.egg-info

@@ -1,0 +1,150 @@
+"""Peaks and watersheds against definitions written out, scikit-image, and the reference's results."""
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+from skimage.segmentation import watershed as by_skimage
+
+from fastseg.operators import local_maxima, watershed, watershed_split
+from tests.support import frozen, golden, image, mask
+
+FULL = np.ones((3, 3, 3), bool)
+
+
+def peaks_by_definition(x: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Section by section: boxes away from the border, window maxima, flat objects, ties in scan order."""
+    labels, count = ndi.label(objects, FULL)
+    far = np.zeros(x.shape, bool)
+    far[2:-2, 2:-2, 2:-2] = True
+    found = np.zeros(x.shape, bool)
+    for number in range(1, count + 1):
+        away = ndi.find_objects(((labels == number) & far).astype(int))
+        if not away:
+            continue
+        inside = labels[away[0]] == number
+        values = np.where(inside, x[away[0]], -np.inf)
+        candidates = inside & (values == ndi.maximum_filter(values, 5, mode="nearest"))
+        if candidates[inside].all():
+            candidates = inside & ~ndi.binary_opening(inside)
+        candidates &= values > x.min()
+        kept: list[np.ndarray] = []
+        places = np.argwhere(candidates)
+        for place in places[np.argsort(-values[candidates], kind="stable")]:
+            if all(np.abs(place - other).max() > 1 for other in kept):
+                kept.append(place)
+        for place in kept:
+            found[away[0]][tuple(place)] = True
+    return found
+
+
+@pytest.mark.parametrize("kind", ["noise", "ties", "blobs", "constant"])
+@pytest.mark.parametrize("objects", ["half", "dense", "blobs", "full", "winding", "empty"])
+def test_peaks(kind: str, objects: str) -> None:
+    x, m = frozen(image(kind, (9, 15, 17), 1)), frozen(mask(objects, (9, 15, 17), 2))
+    got = local_maxima(x, m)
+    assert got.dtype == bool
+    np.testing.assert_array_equal(got, peaks_by_definition(x, m))
+
+
+def test_peaks_of_the_reference() -> None:
+    got = local_maxima(golden("gaussian_3d"), golden("masked_object_ave"))
+    np.testing.assert_array_equal(got, golden("local_maxima") > 0)
+
+
+def test_no_peak_lies_within_two_voxels_of_a_face() -> None:
+    x = np.zeros((9, 9, 9), np.float32)
+    x[1, 4, 4] = x[4, 7, 4] = x[4, 4, 2] = 1
+    np.testing.assert_array_equal(np.argwhere(local_maxima(x, np.ones(x.shape, bool))), [[4, 4, 2]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_of_four_planes_has_no_peaks(axis: int) -> None:
+    shape = [9, 9, 9]
+    shape[axis] = 4
+    assert not local_maxima(image("blobs", tuple(shape), 3), np.ones(shape, bool)).any()
+
+
+def test_the_first_of_equal_neighbouring_peaks_is_taken() -> None:
+    x = np.zeros((7, 9, 9), np.float32)
+    x[3, 4, 3:6] = 1
+    x[3, 4, 4] = 1
+    np.testing.assert_array_equal(
+        np.argwhere(local_maxima(x, np.ones(x.shape, bool))), [[3, 4, 3], [3, 4, 5]]
+    )
+
+
+def two_balls(distance: int) -> tuple[np.ndarray, np.ndarray]:
+    z, y, x = np.indices((15, 15, 15 + distance)) - 7
+    objects = (z**2 + y**2 + x**2 <= 30) | (z**2 + y**2 + (x - distance) ** 2 <= 30)
+    peaks = np.zeros(objects.shape, bool)
+    peaks[7, 7, 7] = peaks[7, 7, 7 + distance] = True
+    return objects, peaks
+
+
+def test_two_balls_are_cut_where_they_touch() -> None:
+    objects, peaks = two_balls(8)
+    labels = watershed_split(objects, peaks)
+    assert labels.dtype == np.int32
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert (labels[7, 7, 7], labels[7, 7, 15]) == (1, 2)
+    assert not (labels[:, :, 11]).any()
+    np.testing.assert_array_equal(labels[:, :, :11] > 0, objects[:, :, :11])
+    np.testing.assert_array_equal(labels == 2, np.flip(labels == 1, 2))
+
+
+def test_an_object_without_a_peak_vanishes() -> None:
+    objects = np.zeros((5, 9, 20), bool)
+    objects[1:4, 2:7, 2:7] = objects[1:4, 2:7, 12:17] = True
+    peaks = np.zeros_like(objects)
+    peaks[2, 4, 4] = True
+    np.testing.assert_array_equal(watershed_split(objects, peaks) > 0, objects & (np.arange(20) < 10))
+
+
+def test_objects_split_as_the_reference() -> None:
+    labels = watershed_split(golden("masked_object_ave"), golden("local_maxima"))
+    expected = golden("watershed_cutting")
+    assert labels.max() == expected.max()
+    assert np.count_nonzero(labels != expected) <= 0.001 * np.count_nonzero(expected)
+
+
+def test_each_region_holds_its_seed_and_stays_in_its_object() -> None:
+    objects = mask("dense", (9, 15, 17), 5) & mask("dense", (9, 15, 17), 6)
+    peaks = mask("sparse", (9, 15, 17), 7) & objects
+    labels = watershed_split(objects, peaks)
+    assert not labels[~objects].any()
+    seeds, _ = ndi.label(ndi.binary_dilation(peaks) & objects, FULL)
+    parts, _ = ndi.label(objects)
+    for number in np.unique(labels[labels > 0]):
+        assert len(np.unique(parts[labels == number])) >= 1
+        assert ((labels == number) & (seeds > 0)).any()
+
+
+@pytest.mark.parametrize("shape", [(7, 13, 15), (1, 13, 15), (7, 1, 15)])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_watershed_of_distinct_costs(shape: tuple[int, ...], dtype: type) -> None:
+    cost = np.random.default_rng(8).permutation(np.prod(shape)).reshape(shape).astype(np.float32)
+    seeds = ndi.label(mask("sparse", shape, 9))[0].astype(dtype)
+    labels = watershed(cost, frozen(seeds))
+    assert labels.dtype == dtype
+    np.testing.assert_array_equal(labels, by_skimage(cost.astype(np.float64), seeds))
+
+
+def test_watershed_lines_separate_the_regions() -> None:
+    cost = image("smooth", (7, 21, 23), 10)
+    seeds = np.zeros(cost.shape, np.int32)
+    seeds[1, 2, 2], seeds[5, 18, 20], seeds[3, 3, 20] = 1, 2, 3
+    labels = watershed(cost, seeds, lines=True)
+    assert set(np.unique(labels)) == {0, 1, 2, 3}
+    for number in (1, 2, 3):
+        grown = ndi.binary_dilation(labels == number)
+        assert set(np.unique(labels[grown])) <= {0, number}
+    assert (watershed(cost, seeds) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, ">i4", ">u2"])
+def test_seeds_of_every_integer_type(dtype: object) -> None:
+    cost = image("noise", (5, 9, 11), 11)
+    seeds = (ndi.label(mask("sparse", cost.shape, 12))[0] % 100).astype(dtype)
+    labels = watershed(cost, seeds)
+    assert labels.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(labels, watershed(cost, seeds.astype(np.int32)))

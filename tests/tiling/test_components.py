@@ -1,0 +1,138 @@
+"""Components joined across tiles against labels of the whole array."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage as ndi
+
+from fastseg.tiling import ArrayVolume, Engine, Labels
+from fastseg.tiling.components import bounding_boxes, find_components, structure_of
+from fastseg.tiling.executors import Serial
+from fastseg.tiling.grid import Grid
+from fastseg.tiling.volume import PendingVolume
+from fastseg.types import Box
+from tests.support import MASKS, mask
+
+
+def given_mask(block: Any) -> np.ndarray:
+    return block.arrays[0]
+
+
+def numbers(block: Any, rows: np.ndarray) -> np.ndarray:
+    return rows
+
+
+def rule(connectivity: int, planar: bool = False) -> Labels:
+    return Labels(
+        mask=given_mask,
+        apply=numbers,
+        connectivity=lambda params, ndim: min(connectivity, ndim),
+        planar=lambda params: planar,
+    )
+
+
+def labels_of(
+    objects: np.ndarray, tile: tuple[int, ...], connectivity: int, planar: bool = False
+) -> np.ndarray:
+    volume = Engine(tile=tile).run(rule(connectivity, planar), {"mask": ArrayVolume(objects)}, None)
+    return volume.read(Box.whole(objects.shape))
+
+
+def in_scan_order(labels: np.ndarray) -> np.ndarray:
+    """Labels renumbered by the scan order of their first voxels."""
+    found, first = np.unique(labels, return_index=True)
+    order = found[np.argsort(first)]
+    renumbered = np.zeros_like(labels)
+    for number, label in enumerate(order[order > 0], start=1):
+        renumbered[labels == label] = number
+    return renumbered
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...], int]:
+    dims = draw(st.integers(2, 3))
+    shape = tuple(draw(st.integers(1, n)) for n in (6, 13, 14)[-dims:])
+    tile = tuple(draw(st.integers(1, n)) for n in (3, 8, 8)[-dims:])
+    objects = mask(draw(st.sampled_from(MASKS)), shape, draw(st.integers(0, 999)))
+    return objects, tile, draw(st.integers(1, dims))
+
+
+@given(cases())
+def test_equals_labels_of_the_whole_array(case: tuple[np.ndarray, tuple[int, ...], int]) -> None:
+    objects, tile, connectivity = case
+    structure = ndi.generate_binary_structure(objects.ndim, connectivity)
+    expected = in_scan_order(ndi.label(objects, structure)[0])
+    np.testing.assert_array_equal(labels_of(objects, tile, connectivity), expected)
+
+
+@given(cases())
+def test_planar_labels_never_leave_their_plane(case: tuple[np.ndarray, tuple[int, ...], int]) -> None:
+    objects, tile, connectivity = case
+    planes = objects.reshape(-1, *objects.shape[-2:])
+    connectivity = min(connectivity, 2)
+    expected, total = np.zeros(planes.shape, int), 0
+    for plane, out in zip(planes, expected, strict=True):
+        labels, count = ndi.label(plane, ndi.generate_binary_structure(2, connectivity))
+        out[labels > 0] = labels[labels > 0] + total
+        total += count
+    expected = in_scan_order(expected).reshape(objects.shape)
+    np.testing.assert_array_equal(labels_of(objects, tile, connectivity, planar=True), expected)
+
+
+@pytest.mark.parametrize(
+    ("other", "joined_from"),
+    [((1, 1, 0), 2), ((1, 0, 1), 2), ((0, 1, 1), 2), ((1, 1, 1), 3), ((0, 0, 1), 1), ((1, 0, 0), 1)],
+)
+def test_objects_that_touch_only_where_tiles_meet(other: tuple[int, int, int], joined_from: int) -> None:
+    for flip in ((), (1,), (2,), (1, 2)):
+        objects = np.zeros((2, 2, 2), bool)
+        objects[0, 0, 0] = objects[other] = True
+        objects = np.flip(objects, flip)
+        for connectivity in (1, 2, 3):
+            count = labels_of(objects, (1, 1, 1), connectivity).max()
+            assert count == (1 if connectivity >= joined_from else 2)
+
+
+def test_numbers_follow_the_first_voxel_and_not_the_tile() -> None:
+    objects = np.zeros((1, 4, 8), bool)
+    objects[0, 2, 0:2] = True  # first tile, but later in scan order
+    objects[0, 0, 6] = True  # second tile
+    labels = labels_of(objects, (1, 4, 4), 1)
+    assert (labels[0, 0, 6], labels[0, 2, 0]) == (1, 2)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("connectivity", [1, 2, 3])
+def test_neighbourhood(connectivity: int, planar: bool) -> None:
+    expected = ndi.generate_binary_structure(3, connectivity)
+    if planar:
+        expected[[0, 2]] = False
+    np.testing.assert_array_equal(structure_of(3, connectivity, planar), expected)
+
+
+@given(cases())
+def test_bounding_boxes(case: tuple[np.ndarray, tuple[int, ...], int]) -> None:
+    objects, tile, connectivity = case
+    grid = Grid.over(objects.shape, tile)
+    engine = Engine()
+    components = find_components(
+        rule(connectivity),
+        None,
+        [ArrayVolume(objects)],
+        (),
+        grid,
+        PendingVolume(objects.shape, np),
+        Serial(),
+        engine.ns,
+    )
+    whole = components.read(Box.whole(objects.shape))
+    assert components.count == whole.max(initial=0)
+    expected = [
+        Box(tuple(s.start for s in box), tuple(s.stop for s in box)) for box in ndi.find_objects(whole)
+    ]
+    assert bounding_boxes(components, Serial()) == expected
+    for box in expected[:3]:
+        np.testing.assert_array_equal(components.read(box), whole[box.slices])
