@@ -14,6 +14,8 @@ DATA = Path(__file__).resolve().parent / "data"
 NUCLEI = DATA / "stacks" / "nuclei.tif"
 MITOCHONDRIA = DATA / "stacks" / "yeast_mito_t00.ome.tif"
 STACKS = ("random", "structured", "nuclei", "mitochondria", "lamin")
+JSON_STACKS = ("structured", "nuclei")
+"""Stacks with masks of the JSON workflows."""
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +46,19 @@ def stack(name: str) -> tuple[np.ndarray, float | None]:
 
 def mask(stack_name: str, workflow: str) -> np.ndarray | None:
     """The reference's mask; None where the reference fails."""
-    found = archive(f"{stack_name}.masks")
+    return _unpacked(archive(f"{stack_name}.masks"), workflow)
+
+
+def json_mask(stack_name: str, workflow: str) -> np.ndarray:
+    """The mask of the reference's JSON workflow; those equal to the structure workflow's mask are stored only once."""
+    found = _unpacked(archive(f"{stack_name}.json_masks"), workflow)
+    if found is None:
+        found = mask(stack_name, workflow)
+    assert found is not None
+    return found
+
+
+def _unpacked(found: dict[str, np.ndarray], workflow: str) -> np.ndarray | None:
     if workflow not in found:
         return None
     shape = tuple(int(n) for n in found[f"{workflow}.shape"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,10 @@ class Namespace:
     def __reduce__(self) -> tuple[Any, ...]:
         # modules cannot be pickled; a worker looks them up again
         return namespace_for, (self.device,)
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Context in which this device is the current one: allocations and launches go there."""
+        return self.xp.cuda.Device(self.device.index) if self.on_gpu else nullcontext()
 
     def kernel(self, name: str) -> ModuleType:
         """The module of compiled loops `name`, for this device: the same functions, arguments and results."""

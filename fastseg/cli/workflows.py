@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,9 @@ from fastseg.errors import EXIT_USAGE
 if TYPE_CHECKING:
     from fastseg.workflow.schema import Step, Workflow
 
-workflows = typer.Typer(help="List, show and check workflows.", no_args_is_help=True, rich_markup_mode=None)
+workflows = typer.Typer(
+    help="List, show, check and convert workflows.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _CORE = ("spots", "filaments", "thresholds", "splitting")
 """Categories of the operators that find the structure; the others prepare and clean up."""
@@ -24,6 +27,7 @@ _CORE = ("spots", "filaments", "thresholds", "splitting")
 @guarded
 def list_() -> None:
     """List the workflows that come with fastseg."""
+    from fastseg.workflow.legacy_library import DIFFERENCES, LEGACY_PREFIX, legacy_names
     from fastseg.workflow.load import get_workflow, library_names
 
     found = [get_workflow(name) for name in library_names()]
@@ -32,6 +36,17 @@ def list_() -> None:
         for w in found
     ]
     print_table(("name", "title", "structure", "core", "rescale"), rows, wrap=("title", "structure", "core"))
+    print_lines("")
+    print_lines("The reference's JSON workflows, without rescaling:")
+    legacy = [
+        (LEGACY_PREFIX + name, DIFFERENCES.get(name, f"same segmentation as {name}"))
+        for name in legacy_names()
+    ]
+    print_table(
+        ("name", "compared with the workflow of that name"),
+        legacy,
+        wrap=("compared with the workflow of that name",),
+    )
 
 
 @workflows.command()
@@ -43,11 +58,14 @@ def show(
     ] = False,
 ) -> None:
     """Show one workflow: its steps and their parameters."""
-    from pathlib import Path
-
+    from fastseg.workflow.dump import dump_yaml
+    from fastseg.workflow.legacy_library import LEGACY_PREFIX
     from fastseg.workflow.load import get_workflow, library_names, library_text
 
     workflow = get_workflow(name)
+    if as_yaml and name.lower().startswith(LEGACY_PREFIX):
+        sys.stdout.write(dump_yaml(workflow))
+        return
     if as_yaml:
         library = {n.lower(): n for n in library_names()}
         path = Path(name)
@@ -98,6 +116,37 @@ def validate(
             print_lines(f"OK {file}: {workflow.name}, {amount(len(workflow.steps), 'step')}")
     if bad:
         raise typer.Exit(EXIT_USAGE)
+
+
+@workflows.command()
+@guarded
+def convert(
+    source: Annotated[str, typer.Argument(metavar="OLD", help="A definition file, or a workflow's name.")],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="NEW", help="The file to write: .yaml, or .json for the reference's format."),
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace NEW if it exists.")] = False,
+) -> None:
+    """Convert the reference's JSON workflows to YAML definitions, and back."""
+    from fastseg.errors import UsageError
+    from fastseg.io.atomic import atomic_output, check_absent
+    from fastseg.workflow.dump import dump_yaml
+    from fastseg.workflow.legacy_export import legacy_json, to_legacy
+    from fastseg.workflow.load import get_workflow
+
+    suffix = target.suffix.lower()
+    if suffix not in (".yaml", ".yml", ".json"):
+        raise UsageError(f"{target} has no suffix that names a format: use .yaml, .yml or .json")
+    check_absent(target, overwrite)
+    workflow = get_workflow(source)
+    text = legacy_json(to_legacy(workflow)) if suffix == ".json" else dump_yaml(workflow)
+    data = text.encode("utf-8")
+    with atomic_output(target, overwrite=overwrite, needed=len(data)) as temporary:
+        temporary.write_bytes(data)
+    print_lines(f"{target}: {workflow.name}")
+    if suffix == ".json" and any(step.when == "rescale" for step in workflow.steps):
+        print_lines("note: the optional rescaling is left out, a JSON workflow has none")
 
 
 def core_kinds(workflow: Workflow) -> list[str]:

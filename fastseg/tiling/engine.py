@@ -64,9 +64,10 @@ class Engine:
         Volume or value
             A value if the (last) rule is `Reduce`.
         """
-        if isinstance(rule, Chain):
-            return self._chain(rule, inputs, params)
-        return self._single(rule, list(inputs.values()), params)[0]
+        with self.ns.active():
+            if isinstance(rule, Chain):
+                return self._chain(rule, inputs, params)
+            return self._single(rule, list(inputs.values()), params)[0]
 
     def _chain(self, chain: Chain, inputs: Mapping[str, Any], params: Any) -> Any:
         links = list(chain.links(params, tuple(inputs)))

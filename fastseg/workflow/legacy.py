@@ -65,7 +65,7 @@ def parse_legacy(data: Any, name: str, where: str = "") -> Workflow:
         else:
             if number == 1 and parents != [0]:
                 converter.notes.append("step 1 takes the input image, whatever its parent")
-                parents = [0] * len(parents)
+                parents = [0]
             converter.add(number, row, parents, values)
             usual[number] = row.category, category
     problems += converter.problems
@@ -73,10 +73,11 @@ def parse_legacy(data: Any, name: str, where: str = "") -> Workflow:
         problems += _last_problem(converter, max(entries))
     if problems:
         raise Problems(where, problems)
+    own_name = _name(name)
     workflow = Workflow(
         schema_version=SCHEMA_VERSION,
-        name=_name(name),
-        title=name,
+        name=own_name,
+        title="" if own_name == name else name,
         source="JSON workflow of the Allen Cell & Structure Segmenter",
         rescale="ignored",
         steps=_with_categories(converter.steps, usual),

@@ -54,6 +54,7 @@ class Converter:
         self.exposes: dict[str, str] = {}
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self._changed: dict[int, int] = {}
 
     def add(self, number: int, row: Function, parents: Sequence[int], values: Mapping[str, Any]) -> None:
         """Convert one step.
@@ -67,6 +68,14 @@ class Converter:
         values : mapping
             The step's parameters.
         """
+        for parent in dict.fromkeys(parents):
+            if parent in self._changed:
+                self.notes.append(
+                    f"step {number} takes {self.made[parent].words} unchanged; in the reference, step "
+                    f"{self._changed[parent]} has changed it by then"
+                )
+        if _changes_input(row, values):
+            self._changed[parents[0]] = number
         one = _OneStep(self, number, row, parents, dict(values))
         before = len(self.problems)
         made = one.convert()
@@ -79,6 +88,15 @@ class Converter:
     def skip(self, number: int) -> None:
         """Note a step that cannot be converted; what uses it is not judged."""
         self.made[number] = Made(f"s{number}", f"step {number}", None)
+
+
+def _changes_input(row: Function, values: Mapping[str, Any]) -> bool:
+    """Whether the reference writes into the first image of a function, which fastseg never does."""
+    if row.operator != "intensity_normalize":
+        return row.form == "mask"
+    scaling = values.get("scaling_param")
+    single = scaling[0] if isinstance(scaling, list) and len(scaling) == 1 else None
+    return not (isinstance(single, int | float) and single < 1)
 
 
 class _OneStep:
@@ -105,17 +123,23 @@ class _OneStep:
                 self._parameter_problem(name, "is required")
         inputs = registry()[row.operator].inputs
         if not inputs[-1].many and len(self.parents) != len(inputs):
-            self._say(f"'parent' names {len(self.parents)} images, '{row.id}' takes {len(inputs)}")
+            given = (
+                f"'parent' names {len(self.parents)}"
+                if self.number > 1
+                else "the first step gets the input alone"
+            )
+            self._say(f"{given}, '{row.id}' takes {len(inputs)}")
             return None
-        given = [self.whole.made[parent] for parent in self.parents]
-        for made in given:
+        images = [self.whole.made[parent] for parent in self.parents]
+        for made in images:
             if made.kind == "several images":
                 self._say(f"{made.words} gives several images at once, which no function can take")
                 return None
-        convert = getattr(self, f"_{row.form}")
-        return convert(given)
+        made = getattr(self, f"_form_{row.form}")(images)
+        assert made is None or isinstance(made, Made)
+        return made
 
-    def _plain(self, given: Sequence[Made]) -> Made | None:
+    def _form_plain(self, given: Sequence[Made]) -> Made | None:
         if self._returns_pair():
             return None
         return self._single(self.row.operator, given, self._named(self.values))
@@ -128,17 +152,17 @@ class _OneStep:
         self._parameter_problem("return_object", why if wanted is True else f"must be false, not {wanted!r}")
         return True
 
-    def _set(self, given: Sequence[Made]) -> Made | None:
+    def _form_set(self, given: Sequence[Made]) -> Made | None:
         return self._single(self.row.operator, given, {})
 
-    def _size(self, given: Sequence[Made]) -> Made | None:
+    def _form_size(self, given: Sequence[Made]) -> Made | None:
         method = self.values.pop("method", "3D")
         if not isinstance(method, str) or method not in SIZE_METHODS:
             self._parameter_problem("method", f"{method!r} is unknown; use {' or '.join(SIZE_METHODS)}")
             method = "3D"
         return self._single(SIZE_METHODS[method], given, self._named(self.values))
 
-    def _filter(self, given: Sequence[Made]) -> Made | None:
+    def _form_filter(self, given: Sequence[Made]) -> Made | None:
         cutoff = self.values.pop("cutoff", -1)
         sigmas = self.values.get("sigmas")
         if isinstance(sigmas, int | float) and not isinstance(sigmas, bool):
@@ -150,7 +174,7 @@ class _OneStep:
         response = self._single(self.row.operator, given, self._named(self.values), suffix="_response")
         return response and self._single("greater_than", [response], compare)
 
-    def _invert(self, given: Sequence[Made]) -> Made | None:
+    def _form_invert(self, given: Sequence[Made]) -> Made | None:
         (image,) = given
         if image.kind is None:
             return None
@@ -158,7 +182,7 @@ class _OneStep:
             return self._single("invert_mask", given, {}, integers=True)
         return self._single("invert_image", given, {}, wanted="an image or a mask")
 
-    def _mask(self, given: Sequence[Made]) -> Made | None:
+    def _form_mask(self, given: Sequence[Made]) -> Made | None:
         image, mask = given
         parameters = self._named(self.values)
         if isinstance(parameters.get("value"), bool):
@@ -179,7 +203,7 @@ class _OneStep:
             return self._single("set_where", given, {"value": value}, integers=image.integers)
         return self._single("logical_or" if value else "and_not", given, {}, integers=image.integers)
 
-    def _erode(self, given: Sequence[Made]) -> Made | None:
+    def _form_erode(self, given: Sequence[Made]) -> Made | None:
         (image,) = given
         if image.kind is None:
             return None
@@ -187,7 +211,7 @@ class _OneStep:
             return self._single("erode", given, {"radius": 1}, integers=image.integers)
         return self._single("erode_image", given, {}, wanted="an image or a mask")
 
-    def _hessian(self, given: Sequence[Made]) -> Made | None:
+    def _form_hessian(self, given: Sequence[Made]) -> Made | None:
         parameters = self._named(self.values)
         if self.row.operator == "hessian_eigenvalue":
             parts = [{"index": k} for k in range(3)]
@@ -217,7 +241,8 @@ class _OneStep:
             return None
         step_id = f"s{self.number}{suffix}"
         names = [name for name in inputs if name is not None]
-        self.whole.steps.append(Step(id=step_id, operator=operator, inputs=names, parameters=parameters))
+        ordered = {name: parameters[name] for name in spec.params.model_fields if name in parameters}
+        self.whole.steps.append(Step(id=step_id, operator=operator, inputs=names, parameters=ordered))
         if not suffix:
             self.exposed[step_id] = f"step_{self.number}"
         if integers is None:

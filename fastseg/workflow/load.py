@@ -1,17 +1,20 @@
-"""Reading workflow definitions: the library by name, users' own files by path."""
+"""Reading workflow definitions: the library by name, users' own files by path, the reference's JSON files as they are."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from fastseg.errors import Problems, UsageError
+from fastseg.workflow.legacy import is_legacy, parse_legacy
+from fastseg.workflow.legacy_library import LEGACY_PREFIX, legacy_names, legacy_text, with_facts
 from fastseg.workflow.schema import Workflow
 from fastseg.workflow.validate import parse
 
@@ -42,22 +45,57 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def parse_text(text: str, where: str) -> Workflow:
-    """A definition from YAML or JSON text.
-
-    Raises
-    ------
-    Problems
-        If it is not YAML, or not a valid workflow.
-    """
+def _read_yaml(text: str, where: str) -> Any:
     try:
-        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise Problems(where, [f"{place}not valid YAML ({error.problem})"]) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise Problems(where, [f"not valid YAML ({str(error).splitlines()[0]})"]) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key '{key}' appears twice")
+        found[key] = value
+    return found
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")
+
+
+def _read_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_not_finite)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Problems(where, [f"{place}: not valid JSON ({error.msg})"]) from None
+    except (ValueError, RecursionError) as error:
+        raise Problems(where, [f"not valid JSON ({error})"]) from None
+
+
+def parse_text(text: str, where: str) -> Workflow:
+    """A definition from YAML or JSON text, or from a JSON workflow of the reference.
+
+    Parameters
+    ----------
+    text : str
+    where : str
+        File for messages. A name that ends in .json is read as JSON, and names a workflow of the reference.
+
+    Raises
+    ------
+    Problems
+        If it is neither YAML nor JSON, or not a valid workflow.
+    """
+    data = _read_json(text, where) if where.lower().endswith(".json") else _read_yaml(text, where)
+    if is_legacy(data):
+        return parse_legacy(data, Path(where).stem, where)
     return parse(data, where)
 
 
@@ -100,7 +138,8 @@ def get_workflow(name: str | Path | Workflow) -> Workflow:
     Parameters
     ----------
     name : str, Path or Workflow
-        Something that ends in .yaml, .yml or .json, or holds a path separator, is a file.
+        Something that ends in .yaml, .yml or .json, or holds a path separator, is a file. ``json:NAME`` is the
+        reference's JSON workflow of that name, which may differ from the structure workflow ``NAME``.
 
     Raises
     ------
@@ -114,10 +153,16 @@ def get_workflow(name: str | Path | Workflow) -> Workflow:
     text = str(name)
     if isinstance(name, Path) or text.lower().endswith(_SUFFIXES) or "/" in text or "\\" in text:
         return load_file(name)
-    known = {n.lower(): n for n in library_names()}
+    legacy = text.lower().startswith(LEGACY_PREFIX)
+    names = tuple(LEGACY_PREFIX + n for n in legacy_names()) if legacy else library_names()
+    known = {n.lower(): n for n in names}
     found = known.get(text.lower())
     if found is None:
         near = [known[n] for n in get_close_matches(text.lower(), known, n=3, cutoff=0.4)]
         hint = f"did you mean {' or '.join(near)}?" if near else "see 'fastseg workflows list'"
         raise UsageError(f"workflow '{text}' is unknown: {hint}")
-    return parse_text(library_text(found), f"{found}.yaml")
+    if not legacy:
+        return parse_text(library_text(found), f"{found}.yaml")
+    found = found.removeprefix(LEGACY_PREFIX)
+    workflow = parse_text(legacy_text(found), f"{found}.json")
+    return with_facts(workflow, get_workflow(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from time import perf_counter
 from typing import Any
 
@@ -97,6 +98,7 @@ def run_workflow(
     engine: Engine | None = None,
     rescale: float | None = None,
     compat: bool = False,
+    until: str | None = None,
     keep: Collection[str] = (),
     on_step: Callable[[StepEvent], None] = _quiet,
 ) -> Outcome:
@@ -115,6 +117,9 @@ def run_workflow(
     compat : bool
         Set the switch `compat` of every operator that has one: what was fixed on purpose in the reference
         implementation, such as an order that it leaves undefined, is then as it was.
+    until : str, optional
+        Id of a step: only it and what it needs is run, and its own result (an image, a mask, labels or a number) is
+        the outcome's.
     keep : collection of str
         Ids of steps whose results are returned as well.
     on_step : callable
@@ -125,7 +130,7 @@ def run_workflow(
     InputError
         If the image is unsuitable.
     UsageError
-        If the ratio is not positive.
+        If the ratio is not positive, or there is no step `until`.
     """
     engine = engine or Engine()
     ns = engine.ns
@@ -138,33 +143,60 @@ def run_workflow(
             f"workflow '{workflow.name}' does not rescale: the ratio {rescale:g} has no effect"
         )
         rescale = None
-    steps = workflow.ordered()
+    final = workflow.result.step if until is None else until
+    steps = workflow.ordered() if until is None else needed_for(workflow, until)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
-    last_use[workflow.result.step] = len(steps)
+    last_use[final] = len(steps)
     known: dict[str, Any] = {
         workflow.inputs[0]: ArrayVolume(ns.xp.ascontiguousarray(image, dtype=np.float32)),
     }
     for i, step in enumerate(steps):
         on_step(StepEvent(step.id, step.operator, i, len(steps)))
         started = perf_counter()
-        known[step.id] = _run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
+        known[step.id] = run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
         outcome.seconds[step.id] = perf_counter() - started
         if step.id in keep:
             outcome.steps[step.id] = _array(known[step.id])
         for name in list(known):
             if last_use.get(name, -1) <= i:
                 del known[name]
-    final = _array(known[workflow.result.step])
-    dtype = np.dtype(workflow.result.dtype)
-    outcome.result = (final > 0).astype(dtype) * dtype.type(workflow.result.foreground)
+    result = _array(known[final])
+    outcome.result = result if until is not None else as_result(workflow, result)
     return outcome
+
+
+def as_result(workflow: Workflow, found: Array) -> Array:
+    """A workflow's output: its foreground value where `found` is not 0, in its integer dtype."""
+    dtype = np.dtype(workflow.result.dtype)
+    return (found > 0).astype(dtype) * dtype.type(workflow.result.foreground)
+
+
+def needed_for(workflow: Workflow, step_id: str) -> list[Step]:
+    """A step and everything that it needs, in order.
+
+    Raises
+    ------
+    UsageError
+        If there is no such step; the message names the nearest ones.
+    """
+    steps = workflow.ordered()
+    ids = [step.id for step in steps]
+    if step_id not in ids:
+        near = get_close_matches(step_id, ids, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"its steps are {', '.join(ids)}"
+        raise UsageError(f"workflow '{workflow.name}' has no step '{step_id}': {hint}")
+    needed = {step_id}
+    for step in reversed(steps):
+        if step.id in needed:
+            needed.update(step.inputs)
+    return [step for step in steps if step.id in needed]
 
 
 def _array(result: Any) -> Any:
     return result.read(Box.whole(result.shape)) if isinstance(result, Volume) else result
 
 
-def _run_step(step: Step, inputs: list[Any], engine: Engine, rescale: float | None, compat: bool) -> Any:
+def run_step(step: Step, inputs: list[Any], engine: Engine, rescale: float | None, compat: bool) -> Any:
     if step.when == "rescale" and rescale is None:
         return inputs[0]
     spec = get_operator(step.operator)

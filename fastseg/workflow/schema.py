@@ -65,6 +65,8 @@ class Workflow(_Strict):
         Display name; the cellular structure; where the definition comes from.
     rescale : {"supported", "ignored"}
         Whether a rescale ratio has an effect.
+    tuned_yx_um : float, optional
+        Pixel size along y and x, in micrometres, of the images the parameters were chosen for.
     inputs : list of str
         Names of the images the workflow takes.
     steps : list of Step
@@ -81,6 +83,7 @@ class Workflow(_Strict):
     structure: str = ""
     source: str = ""
     rescale: Literal["supported", "ignored"] = "supported"
+    tuned_yx_um: float | None = Field(default=None, gt=0)
     inputs: list[str] = Field(default_factory=lambda: ["image"], min_length=1, max_length=1)
     steps: list[Step] = Field(min_length=1)
     result: Result

@@ -43,10 +43,11 @@ def eigenvalues_3x3(zz, yy, xx, zy, zx, yx):
     a, b, c = zz - mean, yy - mean, xx - mean
     off = zy * zy + zx * zx + yx * yx
     spread = (a * a + b * b + c * c + 2.0 * off) / 6.0
-    if spread <= 0.0:
-        return mean, mean, mean
     p = sqrt(spread)
-    half = (a * (b * c - yx * yx) - zy * (zy * c - yx * zx) + zx * (zy * yx - b * zx)) / (2.0 * p * spread)
+    cube = p * spread
+    if cube <= 0.0:  # all equal, or so close that the cube underflows
+        return mean, mean, mean
+    half = (a * (b * c - yx * yx) - zy * (zy * c - yx * zx) + zx * (zy * yx - b * zx)) / (2.0 * cube)
     half = min(1.0, max(-1.0, half))
     high = mean + 2.0 * p * _third_of_arccos(sqrt(0.5 + 0.5 * half))
     low = mean - 2.0 * p * _third_of_arccos(sqrt(0.5 - 0.5 * half))

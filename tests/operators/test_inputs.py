@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ IMAGE_OPERATORS = [
 ]
 
 
+@cache
 def example(name: str, shape: tuple[int, ...]) -> tuple[list[Any], dict[str, Any]]:
     """Inputs and parameters of an operator, the same on every call."""
     found: list[tuple[list[Any], dict[str, Any]]] = []
@@ -37,7 +39,15 @@ def example(name: str, shape: tuple[int, ...]) -> tuple[list[Any], dict[str, Any
     inputs, parameters = max(found, key=lambda f: sum(np.unique(i).size for i in f[0]))
     if "hole_min" in parameters:
         parameters["hole_max"] = max(parameters["hole_max"], parameters["hole_min"])
-    return inputs, parameters
+    return changed(inputs, frozen), parameters
+
+
+def outcome(name: str, inputs: list[Any], parameters: dict[str, Any]) -> Any:
+    """The result, or the text of the error."""
+    try:
+        return apply(registry()[name], *inputs, **parameters)
+    except InputError as error:
+        return str(error)
 
 
 def changed(inputs: list[Any], change: Any) -> list[Any]:
@@ -66,7 +76,6 @@ def test_layout_in_memory_does_not_matter(name: str, change: Any) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_inputs_are_neither_changed_nor_shared(name: str) -> None:
     inputs, parameters = example(name, SHAPE)
-    inputs = changed(inputs, frozen)
     before = changed(inputs, np.copy)
     result = apply(registry()[name], *inputs, **parameters)
     for item, copy in zip(inputs, before, strict=True):
@@ -98,15 +107,9 @@ def test_images_of_any_type_are_used_as_float32(name: str, dtype: type) -> None:
     _, parameters = example(name, SHAPE)
     shape = SHAPE[-max(CASES[name].dims) :]
     x = np.round(image("smooth", shape, 3) * 100).astype(dtype)
-    others = [i for i in example(name, SHAPE)[0][1:]]
-    try:
-        expected = apply(registry()[name], x.astype(np.float32), *others, **parameters)
-    except InputError as error:
-        with pytest.raises(InputError) as caught:
-            apply(registry()[name], x, *others, **parameters)
-        assert str(caught.value) == str(error)
-        return
-    assert_identical(apply(registry()[name], x, *others, **parameters), expected)
+    others = example(name, SHAPE)[0][1:]
+    expected = outcome(name, [x.astype(np.float32), *others], parameters)
+    assert_identical(outcome(name, [x, *others], parameters), expected)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -115,7 +118,7 @@ def test_dimensions_and_kind_of_the_output_are_declared(name: str) -> None:
     inputs, parameters = example(name, SHAPE)
     result = apply(spec, *inputs, **parameters)
     if spec.output.kind == "scalar":
-        assert type(result) is int
+        assert type(result) in (int, float, tuple)
         return
     assert result.ndim == (spec.output.dims or inputs[0].ndim)
     kinds = {"image": "f", "mask": "b", "labels": "iu"}

@@ -99,10 +99,10 @@ def test_brightness_and_contrast_of_the_camera_do_not_matter() -> None:
 
 
 def test_no_voxel_between_the_bounds_is_an_error() -> None:
-    with pytest.raises(InputError, match="no voxel lies between 5 and 6 .* the image spans 0 to 2"):
+    with pytest.raises(InputError, match=r"no voxel lies between 5 and 6 .* the image spans 0 to 2"):
         intensity_normalize(np.array([[0, 1, 2]], np.float32), scaling=[1, 1, 5, 6])
 
 
 def test_limits_in_the_wrong_order_are_an_error() -> None:
-    with pytest.raises(InputError, match="puts the lower limit .* above the upper limit"):
+    with pytest.raises(InputError, match=r"puts the lower limit .* above the upper limit"):
         intensity_normalize(image("noise", (3, 4, 5), 0), scaling=[-1, -1])

@@ -1,5 +1,7 @@
 """Comparison, set operations and inversion against NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -65,4 +67,4 @@ def test_integers_are_compared_exactly() -> None:
 def test_a_higher_value_never_adds_a_voxel() -> None:
     x = image("noise", (3, 9, 9), 2)
     masks = [greater_than(x, value=v) for v in (-1.0, 0.0, 1.0)]
-    assert all((low | high == low).all() for low, high in zip(masks, masks[1:], strict=False))
+    assert all((low | high == low).all() for low, high in pairwise(masks))

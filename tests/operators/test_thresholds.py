@@ -1,5 +1,7 @@
 """Thresholds against scikit-image and NumPy, object by object, and the reference's results."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
@@ -175,14 +177,14 @@ def test_a_constant_image_is_not_above_its_median() -> None:
 
 
 def test_an_unknown_method_is_named() -> None:
-    with pytest.raises(Problems, match="method: input should be 'triangle', 'tri', .* \\(given: 'otsu'\\)"):
+    with pytest.raises(Problems, match=r"method: input should be 'triangle', 'tri', .* \(given: 'otsu'\)"):
         coarse_threshold(np.zeros((3, 4, 5), np.float32), method="otsu", min_size=1)
 
 
 def test_a_larger_factor_never_adds_a_voxel() -> None:
     x = image("smooth", (7, 21, 23), 11)
     masks = [masked_object_threshold(x, method="med", min_size=3, factor=f) for f in (0.8, 0.9, 1.0, 1.1)]
-    assert all((low | high == low).all() for low, high in zip(masks, masks[1:], strict=False))
+    assert all((low | high == low).all() for low, high in pairwise(masks))
     assert masks[0].sum() > masks[-1].sum() > 0
 
 

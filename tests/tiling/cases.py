@@ -43,6 +43,10 @@ def _image_and_mask(data: st.DataObject, shape: Shape) -> list[Any]:
     return _image(data, shape) + _mask(data, shape)
 
 
+def _image_and_value(data: st.DataObject, shape: Shape) -> list[Any]:
+    return [*_image(data, shape), data.draw(st.sampled_from([-1.0, 0.1, 1.0, 30200.0]), label="value")]
+
+
 def _masks(data: st.DataObject, shape: Shape) -> list[Any]:
     return [m for _ in range(data.draw(st.integers(1, 3), label="masks")) for m in _mask(data, shape)]
 
@@ -90,15 +94,10 @@ _coarse: Parameters = {"method": _method, "min_size": _size, "dilate": st.boolea
 _fine: Parameters = {"factor": st.sampled_from([0.5, 0.98, 1.2]), "global_check": st.booleans()}
 
 CASES: dict[str, Case] = {
-    "intensity_normalize": Case(
-        _image,
-        {
-            "scaling": st.sampled_from(
-                [[0], [1], [30200], [0.5, 3.0], [2, 2], [0.5, 1, -0.5, 1], [1, 1, 0.1, 0.4]]
-            )
-        },
-        (2, 3),
-    ),
+    "intensity_normalize": Case(_image, {"scaling": _scaling}, (2, 3)),
+    "intensity_clip": Case(_image, {"scaling": _scaling}, (2, 3)),
+    "background_subtract": Case(_image, {"sigma": st.sampled_from([0.5, 1.0, 2.5])}, (2, 3)),
+    "suggest_scaling": Case(_image, {}, (2, 3)),
     "rescale_xy": Case(
         _image, {"ratio": st.sampled_from([0.2, 0.7, 0.85, 1.0, 1.3]), "compat": st.booleans()}
     ),
@@ -123,10 +122,25 @@ CASES: dict[str, Case] = {
     "laplacian_of_gaussian": Case(_image, {"sigma": _sigma}, (2, 3)),
     "laplacian_of_gaussian_slices": Case(_image, {"sigma": _sigma}),
     "multiscale_spots_slices": Case(_image, {"scales": _pairs}),
+    "multiscale_spots": Case(_image, {"scales": _pairs}),
+    "multiscale_spots_2d": Case(
+        _image, {"sigmas": _scales, "cutoff": st.sampled_from([-0.1, 0.0, 0.3])}, (2,)
+    ),
     "jerman_vesselness": Case(_image, {"sigmas": _scales, "tau": st.sampled_from([0.3, 0.75, 1.0])}, least=2),
     "jerman_vesselness_2d": Case(_image, {"sigmas": _scales}, (2,), least=2),
     "jerman_vesselness_slices": Case(_image, {"sigmas": _scales}, least=3),
     "multiscale_filaments_2d": Case(_image, {"scales": _pairs}, (2,), least=2),
+    "multiscale_filaments": Case(_image, {"scales": _pairs}, least=2),
+    "multiscale_filaments_slices": Case(_image, {"scales": _pairs}, least=3),
+    "jerman_vesselness_one_slice": Case(_image, {"sigmas": _scales, "z": st.integers(0, 3)}, least=2),
+    "hessian_element": Case(
+        _image, {**_hessian, "row": st.integers(0, 2), "column": st.integers(0, 2)}, (2, 3), least=2
+    ),
+    "hessian_eigenvalue": Case(_image, {**_hessian, "index": st.integers(0, 2)}, (2, 3), least=2),
+    "otsu_threshold": Case(_image, {}, (2, 3)),
+    "triangle_threshold": Case(_image, {}, (2, 3)),
+    "median_threshold": Case(_image, {}, (2, 3)),
+    "cell_wise_threshold": Case(_image, {"min_size": _size}),
     "coarse_threshold": Case(_image, _coarse),
     "object_otsu_threshold": Case(_image_and_mask, _fine),
     "masked_object_threshold": Case(_image, {**_coarse, **_fine}),
@@ -143,6 +157,20 @@ CASES: dict[str, Case] = {
         },
         (2, 3),
     ),
+    "fill_all_holes": Case(_mask, {}, (2, 3)),
+    "remove_labels": Case(_labels, {"ids": st.lists(st.integers(0, 9), max_size=3)}, (2, 3)),
+    "remove_hot_pixels": Case(_mask, {}),
+    "prune_slices": Case(_mask, {}),
+    "thin_preserving_topology": Case(
+        _mask, {"min_thickness": st.sampled_from([0.0, 1.0, 1.5]), "thin": st.integers(0, 3)}
+    ),
+    "erode": Case(_mask, _footprint, (2, 3)),
+    "dilate": Case(_mask, _footprint, (2, 3)),
+    "erode_image": Case(_image, {}, (2, 3)),
+    "contour": Case(_mask, {}, (2, 3)),
+    "mask_image": Case(_image_and_mask, {"value": st.sampled_from([0.0, -1.5])}, (2, 3)),
+    "set_where": Case(_two_masks, {"value": st.booleans(), "compat": st.booleans()}),
+    "greater_than_value": Case(_image_and_value, {}, (2, 3)),
     "greater_than": Case(_image, {"value": st.sampled_from([-1.0, 0.1, 1.0, 30200.0])}, (2, 3)),
     "logical_or": Case(_masks, {}, (2, 3)),
     "logical_and": Case(_masks, {}, (2, 3)),
@@ -156,6 +184,14 @@ CASES: dict[str, Case] = {
     "middle_frame": Case(_image, {"method": st.sampled_from(["z", "intensity"])}),
     "take_slice": Case(_image_and_plane, {}),
     "seeds_from_slice": Case(_seeding, {"min_size": _size, "background_seed": st.booleans()}),
+    "seeds_for_objects": Case(
+        _image_and_mask,
+        {
+            "area_min": st.sampled_from([0, 1, 4]),
+            "area_max": st.sampled_from([4, 40, 10_000]),
+            "background_seed": st.booleans(),
+        },
+    ),
     "boundaries": Case(
         _labels,
         {"connectivity": st.integers(1, 3), "mode": st.sampled_from(["thick", "inner", "outer"])},

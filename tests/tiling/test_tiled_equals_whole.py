@@ -23,7 +23,7 @@ from tests.tiling.cases import CASES
 
 MOST_TILES = 48
 LONGEST = (12, 20, 20)
-# A broken engine fails for every operator: without shrinking, it does so in seconds. HYPOTHESIS_PROFILE=explore shrinks.
+# A broken engine fails for every operator; without shrinking, in seconds. HYPOTHESIS_PROFILE=explore shrinks.
 PHASES = (
     tuple(Phase) if settings.get_current_profile_name() == "explore" else (Phase.explicit, Phase.generate)
 )
