@@ -66,10 +66,10 @@ def main() -> None:
             print(lines[-1], flush=True)
     lines += [
         "",
-        f"The reference leaves the order of ties undefined in {', '.join(UNDEFINED_ORDER)}: random numbers in",
-        "the medial axis, an unstable sort of equal peaks, the layout of a heap for equal seeds. fastseg orders them",
-        "by position, so that its results do not depend on tiles or processors; `--compat` restores the heap and the sort",
-        "of the reference (the sort as on processors with AVX-512).",
+        f"The reference leaves the order of ties undefined in {', '.join(UNDEFINED_ORDER)}: random numbers",
+        "in the medial axis, an unstable sort of equal peaks, the layout of a heap for equal seeds. fastseg orders",
+        "them by position, so that its results do not depend on tiles or processors; `--compat` restores the heap and",
+        "the sort of the reference (the sort as on processors with AVX-512).",
     ]
     if not options.print:
         PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
