@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[test,czi]'
+	$(BIN)/python -m pip install -qq -e '.[test,czi]'
 	touch $@
 
 demo: $(STAMP)
@@ -35,7 +35,7 @@ test-gpu:
 	$(PYTHON_GPU) -m pytest -m gpu tests/gpu
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m pip install -qq -e '.[bench]'
 	$(BIN)/python -m bench.run
 
 fidelity: $(STAMP)

@@ -51,5 +51,11 @@ class Box:
         """Slices that pick this box out of an array that covers `outer`."""
         return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
 
+    def intersect(self, other: Box) -> Box:
+        """What both boxes share; empty (stop == start on an axis) where they do not meet."""
+        start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(a, min(b, c)) for a, b, c in zip(start, self.stop, other.stop, strict=True))
+        return Box(start, stop)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self.start, self.stop, strict=True))

@@ -14,6 +14,8 @@ from fastseg.cli.info import info
 from fastseg.cli.inspect import inspect
 from fastseg.cli.operators import operators
 from fastseg.cli.segment import segment
+from fastseg.cli.suggest import suggest
+from fastseg.cli.sweep import sweep
 from fastseg.cli.workflows import workflows
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -27,6 +29,8 @@ app = typer.Typer(
     context_settings=_CONTEXT,
 )
 app.command(context_settings=_CONTEXT)(segment)
+app.command(context_settings=_CONTEXT)(sweep)
+app.command(context_settings=_CONTEXT)(suggest)
 app.command(name="inspect", context_settings=_CONTEXT)(inspect)
 app.add_typer(workflows, name="workflows")
 app.add_typer(operators, name="operators")

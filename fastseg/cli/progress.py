@@ -12,6 +12,7 @@ from fastseg.cli.console import amount, console, on_terminal
 
 if TYPE_CHECKING:
     from fastseg.screen import Event, ItemFinished, ItemOutcome
+    from fastseg.screen.sweep import SweepEvent
 
 _NAME_WIDTH = 28
 
@@ -73,9 +74,16 @@ class Reporter:
 
 
 def _summary(outcome: ItemOutcome) -> str:
-    share = 100 * (outcome.foreground or 0) / (outcome.voxels or 1)
     more = f" and {len(outcome.outputs) - 1} more" if len(outcome.outputs) > 1 else ""
-    return f"{outcome.seconds:.1f} s, foreground {share:.3g} %, {outcome.outputs[0]}{more}"
+    return f"{outcome.seconds:.1f} s, {_found(outcome)}, {outcome.outputs[0]}{more}"
+
+
+def _found(outcome: ItemOutcome) -> str:
+    if outcome.values:
+        return ", ".join(f"{name} = {value}" for name, value in outcome.values.items())
+    if outcome.limits is not None:
+        return "values {:.4g} to {:.4g}".format(*outcome.limits)
+    return f"foreground {100 * (outcome.foreground or 0) / (outcome.voxels or 1):.3g} %"
 
 
 class _Bars:
@@ -116,6 +124,53 @@ class _Bars:
             update(self.steps, completed=event.number, total=event.total, step=event.step)
         elif isinstance(event, ItemFinished):
             update(self.items, advance=1)
+
+
+class SweepBar:
+    """A bar for the combinations of a sweep on a terminal, a line at its start elsewhere.
+
+    Use it as a context manager, and hand it to `fastseg.screen.sweep.sweep_file` as `on_event`.
+    """
+
+    def __init__(self) -> None:
+        self.console = console()
+        self.progress: Any = None
+
+    def __enter__(self) -> SweepBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def __call__(self, event: SweepEvent) -> None:
+        from fastseg.screen.sweep import SweepStarted
+
+        if isinstance(event, SweepStarted):
+            self.console.print(
+                f"workflow {event.workflow} on {event.device}, {amount(event.total, 'combination')}"
+            )
+            if on_terminal():
+                self._start(event.total)
+        elif self.progress is not None:
+            self.progress.update(self.task, completed=event.done)
+
+    def _start(self, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.progress = Progress(
+            TextColumn("combinations"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self.task = self.progress.add_task("", total=total)
+        self.progress.start()
 
 
 def shortened(text: str, width: int) -> str:

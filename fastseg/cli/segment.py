@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastseg.cli.guard import DEBUG_HINT, guarded, say_error, settings
+from fastseg.cli.options import (
+    AxesOption,
+    ChannelOption,
+    CompatOption,
+    DebugOption,
+    DeviceOption,
+    OutputOption,
+    OverwriteOption,
+    RescaleOption,
+    SceneOption,
+    SetOption,
+    SpacingOption,
+    TimeOption,
+    WorkflowOption,
+)
 from fastseg.cli.parsing import length_triple, whole_triple
 
 if TYPE_CHECKING:
@@ -24,59 +38,32 @@ class Format(StrEnum):
     ZARR = "ome-zarr"
 
 
-def _complete(incomplete: str) -> list[str]:
-    from fastseg.workflow.load import library_names
-
-    return [name for name in library_names() if name.startswith(incomplete)]
-
-
 @guarded
 def segment(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT", help="Image files, folders or quoted patterns ('*.tif')."),
     ],
-    workflow: Annotated[
-        str,
+    workflow: WorkflowOption,
+    output: OutputOption,
+    device: DeviceOption = "auto",
+    channel: ChannelOption = None,
+    scene: SceneOption = None,
+    time: TimeOption = None,
+    axes: AxesOption = None,
+    spacing: SpacingOption = None,
+    rescale: RescaleOption = None,
+    match_spacing: Annotated[
+        bool,
         typer.Option(
-            "--workflow",
-            "-w",
-            metavar="NAME|FILE",
-            help="Workflow by name (see 'fastseg workflows list') or a definition file (.yaml, .json).",
-            autocompletion=_complete,
+            "--match-spacing",
+            help="Rescale every image to the pixel size that the workflow was tuned for; results are brought back.",
         ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results; made if needed.")
-    ],
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="DEVICE", help="auto, cpu, cuda or cuda:N; auto takes the first GPU, else the CPU."
-        ),
-    ] = "auto",
-    channel: Annotated[
-        str | None, typer.Option(metavar="IDX|NAME", help="Channel, where a file holds several.")
-    ] = None,
-    scene: Annotated[
-        str | None, typer.Option(metavar="IDX|NAME", help="Scene or field, where a file holds several.")
-    ] = None,
-    time: Annotated[
-        int | None, typer.Option(metavar="IDX", min=0, help="Time point, where a file holds several.")
-    ] = None,
-    axes: Annotated[
+    ] = False,
+    assignments: SetOption = None,
+    until: Annotated[
         str | None,
-        typer.Option(
-            metavar="ZYX", help="Axes of the files (letters of TCZYX), where they carry none or wrong ones."
-        ),
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(metavar="Z,Y,X", help="Voxel size in micrometres, in place of the files'."),
-    ] = None,
-    rescale: Annotated[
-        float | None,
-        typer.Option(metavar="RATIO", help="Resample y and x by this ratio; results stay on that grid."),
+        typer.Option(metavar="STEP", help="Run up to this step and write its result, not the segmentation."),
     ] = None,
     output_format: Annotated[
         Format, typer.Option("--format", help="Format of the segmentations.")
@@ -86,21 +73,15 @@ def segment(
     ] = False,
     preview: Annotated[
         bool,
-        typer.Option("--preview", help="Write a PNG of every image with the outlines of its segmentation."),
+        typer.Option("--preview", help="Write a PNG of every image with the outlines of its result."),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    overwrite: OverwriteOption = False,
     tile: Annotated[
         str | None,
         typer.Option(metavar="Z,Y,X", help="Largest tile in voxels; the results do not depend on it."),
     ] = None,
-    compat: Annotated[
-        bool,
-        typer.Option(
-            "--compat",
-            help="Restore the reference implementation's behaviour where it is corrected on purpose.",
-        ),
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    compat: CompatOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Segment images, one after another.
 
@@ -126,6 +107,9 @@ def segment(
         axes=axes,
         spacing=voxel,
         rescale=rescale,
+        match_spacing=match_spacing,
+        assignments=tuple(assignments or ()),
+        until=until,
         format=output_format.value,
         save_steps=save_steps,
         preview=preview,

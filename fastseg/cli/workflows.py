@@ -120,6 +120,20 @@ def validate(
 
 @workflows.command()
 @guarded
+def new(
+    target: Annotated[Path, typer.Argument(metavar="NEW.yaml", help="The file to write.")],
+    source: Annotated[str, typer.Option("--from", metavar="NAME|FILE", help="The workflow to start from.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Start a definition file of your own from another workflow."""
+    from fastseg.workflow.edit import new_definition
+
+    workflow = new_definition(source, target, overwrite=overwrite)
+    print_lines(f"{target}: {workflow.name}, {amount(len(workflow.steps), 'step')}")
+
+
+@workflows.command()
+@guarded
 def convert(
     source: Annotated[str, typer.Argument(metavar="OLD", help="A definition file, or a workflow's name.")],
     target: Annotated[

@@ -61,6 +61,7 @@ class Scale(Params):
     sigma: float
     tau: float = 1.0
     cutoff: float = -1.0
+    keep_last: bool = False
 
 
 def _reach(params: Any) -> int:
@@ -98,7 +99,7 @@ _LOWEST_OF_PLANES = Reduce(_unused_chunk, minimum_of, pair)
 
 
 def _eigenvalues(block: Block) -> tuple[Array, float]:
-    """Deciding eigenvalue of the core's voxels and the lowest last one; with tau < 1 both eigenvalues, stacked."""
+    """Deciding (or last) eigenvalue of the core's voxels, and the lowest last one."""
     xp, place, params = block.ns.xp, block.place, block.params
     _need_two("jerman_vesselness", place.shape)
     smooth = block.ns.ndi.gaussian_filter(block.arrays[0], params.sigma, mode="nearest", truncate=_TRUNCATE)
@@ -109,15 +110,7 @@ def _eigenvalues(block: Block) -> tuple[Array, float]:
     lowest = xp.empty(shape[0] * shape[1], np.float32)
     kernel = block.ns.kernel("vesselness")
     kernel.eigenvalues_3d(smooth, _weight(params.sigma), start, middle, last, lowest)
-    return last if _wants_last(params) else middle, float(lowest.min())
-
-
-class _LastScale(Scale):
-    """Marks the pass that keeps the last eigenvalue."""
-
-
-def _wants_last(params: Any) -> bool:
-    return isinstance(params, _LastScale)
+    return last if params.keep_last else middle, float(lowest.min())
 
 
 def response(block: Block) -> Array:
@@ -142,7 +135,7 @@ def _links_3d(params: VesselnessParams, inputs: tuple[str, ...]) -> Sequence[Lin
         links.append(Link(f"middle{i}", EIGEN_3D, (image,), scale))
         arrays: tuple[str, ...] = (f"middle{i}",)
         if params.tau < 1:
-            links.append(Link(f"last{i}", EIGEN_3D, (image,), _LastScale(sigma=sigma, tau=params.tau)))
+            links.append(Link(f"last{i}", EIGEN_3D, (image,), scale.model_copy(update={"keep_last": True})))
             arrays = (f"middle{i}", f"last{i}")
         links.append(Link(f"best{i}", Local(response), (*arrays, *best, f"middle{i}.emitted"), scale))
         best = (f"best{i}",)

@@ -173,6 +173,16 @@ def _label_links(params: LabelSizeParams, inputs: tuple[str, ...]) -> Sequence[L
     return [Link("small", small, (labels,)), Link("out", Local(_without_small), (labels, "small"))]
 
 
+def _numbers(block: Block, rows: Array) -> Array:
+    return rows
+
+
+class ConnectivityParams(Params):
+    """Parameters of `label_objects`."""
+
+    connectivity: int = Field(default=1, ge=1, le=3, description="1: faces, 2: edges, 3: corners")
+
+
 _MASK = Input("mask", ("mask",), (2, 3), "mask")
 _MASK_3D = Input("mask", ("mask",), (3,), "mask")
 _SAME = Output("mask", summary="bool, same shape")
@@ -243,4 +253,23 @@ FILL_ALL_HOLES = OpSpec(
     reference="binary_fill_holes",
 )
 
-SPECS = (REMOVE_SMALL_OBJECTS, REMOVE_SMALL_OBJECTS_SLICES, REMOVE_SMALL_LABELS, FILL_HOLES, FILL_ALL_HOLES)
+LABEL_OBJECTS = OpSpec(
+    name="label_objects",
+    summary="Number connected objects in scan order of their first voxel",
+    inputs=(_MASK,),
+    output=Output("labels", summary="int32, 0 on background, same shape"),
+    rule=Labels(mask=_given, apply=_numbers, connectivity=_connectivity),
+    params=ConnectivityParams,
+    scratch=4.0,
+    category="objects",
+    reference="simple_builder",
+)
+
+SPECS = (
+    LABEL_OBJECTS,
+    REMOVE_SMALL_OBJECTS,
+    REMOVE_SMALL_OBJECTS_SLICES,
+    REMOVE_SMALL_LABELS,
+    FILL_HOLES,
+    FILL_ALL_HOLES,
+)

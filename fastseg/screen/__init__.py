@@ -11,6 +11,7 @@ from fastseg.screen.events import (
     StepStarted,
 )
 from fastseg.screen.request import SegmentRequest
+from fastseg.screen.sweep import SweepOutcome, SweepRequest, sweep_file
 
 __all__ = [
     "Event",
@@ -21,5 +22,8 @@ __all__ = [
     "RunStarted",
     "SegmentRequest",
     "StepStarted",
+    "SweepOutcome",
+    "SweepRequest",
     "segment_files",
+    "sweep_file",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,12 @@ from fastseg.screen.events import (
     RunStarted,
     StepStarted,
 )
-from fastseg.screen.outputs import Ledger, plan_outputs, write_outputs
+from fastseg.screen.naming import Outputs, plan_outputs
+from fastseg.screen.outputs import Ledger, plain, write_outputs
 from fastseg.screen.request import Plan, SegmentRequest, check_request
 from fastseg.tiling import Engine
 from fastseg.workflow.run import StepEvent, run_workflow
+from fastseg.workflow.spacing import matching_ratio, spacing_note, to_grid
 
 
 def _quiet(event: Event) -> None:
@@ -128,7 +131,7 @@ def _check_stems(plan: Plan, images: list[Path]) -> None:
         stem = image_stem(path)
         if stem in owners:
             raise UsageError(
-                f"{owners[stem]} and {path} would both be written to {plan_outputs(plan, stem).mask}: rename one, "
+                f"{owners[stem]} and {path} would both be written to {plan_outputs(plan, stem).main}: rename one, "
                 "or segment them in separate runs with different output folders"
             )
         owners[stem] = path
@@ -158,34 +161,50 @@ def _segment_one(
         spacing=plan.spacing,
     )
     outputs = plan_outputs(plan, image.stem)
-    ledger.check(outputs, request.overwrite)
+    ledger.check(outputs.paths(), request.overwrite)
+    ratio = matching_ratio(plan.workflow, image.spacing) if request.match_spacing else request.rescale
     volume = image.volume()
     outcome = run_workflow(
         plan.workflow,
         to_device(volume, plan.device),
         engine=engine,
-        rescale=request.rescale,
+        rescale=ratio,
         keep=outputs.kept(),
         on_step=on_step,
         compat=request.compat,
+        until=plan.until,
     )
-    mask = to_host(outcome.result)
-    foreground = int(np.count_nonzero(mask))
+    result = outcome.result
+    if getattr(result, "ndim", 0):
+        result = to_host(result)
+        if request.match_spacing:
+            result = to_grid(result, volume.shape)
     relay(ItemPhase(source, "writing"))
-    write_outputs(plan, outputs, image, volume, mask, outcome)
+    write_outputs(plan, outputs, image, volume, result, outcome)
     written = outputs.paths()
     ledger.record(written, source)
     notes = [*image.notes, *outcome.notes]
-    if not foreground:
-        notes.append("no voxel was segmented")
+    note = None if request.match_spacing else spacing_note(plan.workflow, image.spacing, ratio)
+    facts = _facts(plan, outputs, result)
+    if facts.get("foreground") == 0:
+        here = "" if plan.until is None else f" by step '{plan.until}'"
+        notes.append(f"no voxel was segmented{here}")
     return ItemOutcome(
         source=source,
         outputs=tuple(written),
         seconds=perf_counter() - started,
-        foreground=foreground,
-        voxels=int(mask.size),
-        notes=tuple(notes),
+        notes=(*notes, *([note] if note else [])),
+        **facts,
     )
+
+
+def _facts(plan: Plan, outputs: Outputs, result: Any) -> dict[str, Any]:
+    """What there is to say about a result, as fields of `ItemOutcome`."""
+    if plan.until is not None and plan.until in outputs.scalars:
+        return {"values": {outputs.scalars[plan.until]: plain(result)}}
+    if result.dtype.kind == "f":
+        return {"limits": (float(result.min()), float(result.max()))}
+    return {"foreground": int(np.count_nonzero(result)), "voxels": int(result.size)}
 
 
 def _failure(source: str, error: Exception, seconds: float) -> ItemOutcome:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from fastseg.errors import EXIT_SOME_FAILED, FastsegError
 
@@ -65,11 +65,16 @@ class ItemOutcome:
     source : str
         The file.
     outputs : tuple of Path
-        What was written, the segmentation first; empty if the item failed.
+        What was written, the segmentation (or the result of the last step) first; empty if the item failed.
     seconds : float
         From opening the file to the last output.
     foreground, voxels : int or None
-        Foreground voxels of the segmentation, and all its voxels; None if the item failed.
+        Foreground voxels of the segmentation, and all its voxels; None if the item failed, or the run ended with a step
+        whose result is neither a mask nor labels.
+    limits : tuple of float or None
+        Least and greatest value, if the run ended with a step whose result is an image.
+    values : dict of str to value
+        The number, by name, if the run ended with a step that gives one.
     notes : tuple of str
         Remarks for the user, such as what had to be assumed about the file.
     error : Exception or None
@@ -83,6 +88,8 @@ class ItemOutcome:
     seconds: float = 0.0
     foreground: int | None = None
     voxels: int | None = None
+    limits: tuple[float, float] | None = None
+    values: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: Exception | None = None
     traceback: str = ""

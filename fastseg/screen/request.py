@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import os
 from collections.abc import Sequence
@@ -14,10 +13,13 @@ from fastseg.arrays import Device, parse_device
 from fastseg.errors import UsageError
 from fastseg.io.reading import is_zarr
 from fastseg.io.units import check_spacing
+from fastseg.operators.registry import get_operator
 from fastseg.types import Spacing
+from fastseg.workflow.edit import with_assignments
 from fastseg.workflow.load import get_workflow
-from fastseg.workflow.run import step_parameters
+from fastseg.workflow.run import check_ratio, step_id, step_parameters
 from fastseg.workflow.schema import Workflow
+from fastseg.workflow.spacing import check_matchable
 
 FORMATS = {"ome-tiff": "tiff", "ome-zarr": "zarr"}
 """Formats of a segmentation and the suffixes of their files."""
@@ -45,6 +47,14 @@ class SegmentRequest:
         Voxel size (z, y, x) in micrometres, in place of the files'.
     rescale : float, optional
         Ratio by which y and x are resampled; the results stay on that grid and carry its voxel size.
+    match_spacing : bool
+        Rescale every image to the pixel size that the workflow was tuned for, and bring the result back to the image's
+        own grid. Excludes `rescale`.
+    assignments : sequence of str
+        Parameters of steps that replace the definition's, as ``STEP.PARAMETER=VALUE``.
+    until : str, optional
+        A step, by id or exposed name: only what it needs is run, and its result is written in place of the
+        segmentation.
     format : {"ome-tiff", "ome-zarr"}
         Of the segmentations.
     save_steps : bool
@@ -68,6 +78,9 @@ class SegmentRequest:
     axes: str | None = None
     spacing: Sequence[float] | None = None
     rescale: float | None = None
+    match_spacing: bool = False
+    assignments: Sequence[str] = ()
+    until: str | None = None
     format: Literal["ome-tiff", "ome-zarr"] = "ome-tiff"
     save_steps: bool = False
     preview: bool = False
@@ -78,7 +91,10 @@ class SegmentRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request that has been checked, with its names resolved."""
+    """A request that has been checked, with its names resolved.
+
+    `workflow` has the changed parameters, `until` is the id of a step.
+    """
 
     request: SegmentRequest
     workflow: Workflow
@@ -86,6 +102,12 @@ class Plan:
     output: Path
     spacing: Spacing | None
     suffix: str
+    until: str | None = None
+
+    @property
+    def rescales(self) -> bool:
+        """Whether images are rescaled, as far as the workflow does that."""
+        return self.request.match_spacing or self.request.rescale is not None
 
 
 def check_request(request: SegmentRequest) -> Plan:
@@ -94,16 +116,25 @@ def check_request(request: SegmentRequest) -> Plan:
     Raises
     ------
     UsageError
-        For a workflow, device, tile, spacing, ratio, format or output folder that cannot be used.
+        For a workflow, parameter, step, device, tile, spacing, ratio, format or output folder that cannot be used.
     """
-    workflow = get_workflow(request.workflow)
+    workflow = with_assignments(get_workflow(request.workflow), request.assignments)
+    until = None if request.until is None else step_id(workflow, request.until)
+    if until is not None and request.preview:
+        _check_picture(workflow, until)
     device = parse_device(request.device)
     if request.format not in FORMATS:
         raise UsageError(f"format '{request.format}' is unknown: use {' or '.join(FORMATS)}")
     _check_tile(request.tile)
-    _check_rescale(request.rescale, workflow, request.compat)
+    check_rescale(request.rescale, workflow, request.compat)
+    if request.match_spacing:
+        if request.rescale is not None:
+            raise UsageError(
+                f"--match-spacing finds the ratio itself: leave out --rescale {request.rescale:g}"
+            )
+        check_matchable(workflow)
     output = Path(request.output)
-    _check_not_inside_image(output)
+    check_not_inside_image(output)
     return Plan(
         request=request,
         workflow=workflow,
@@ -111,7 +142,16 @@ def check_request(request: SegmentRequest) -> Plan:
         output=output,
         spacing=None if request.spacing is None else check_spacing(request.spacing),
         suffix=FORMATS[request.format],
+        until=until,
     )
+
+
+def _check_picture(workflow: Workflow, until: str) -> None:
+    operator = workflow.step(until).operator
+    if get_operator(operator).output.kind == "scalar":
+        raise UsageError(
+            f"step '{until}' ({operator}) gives a number, of which there is no picture: leave out --preview"
+        )
 
 
 def _check_tile(tile: Sequence[int] | None) -> None:
@@ -122,17 +162,30 @@ def _check_tile(tile: Sequence[int] | None) -> None:
         raise UsageError(f"tile {tuple(tile)} is not a size: three whole numbers z, y, x above 0 are needed")
 
 
-def _check_rescale(rescale: float | None, workflow: Workflow, compat: bool) -> None:
+def check_rescale(rescale: float | None, workflow: Workflow, compat: bool) -> None:
+    """Refuse a ratio that is out of range or drives a parameter out of its range.
+
+    Raises
+    ------
+    UsageError
+        With the ratio, or the step and its parameter.
+    """
     if rescale is None:
         return
-    if not (math.isfinite(rescale) and 0 < rescale <= 100):
-        raise UsageError(f"rescale ratio {rescale:g} is out of range: it must be above 0 and at most 100")
+    check_ratio(rescale)
     if workflow.rescale == "supported":
         for step in workflow.steps:  # parameters multiplied by the ratio may leave their range
             step_parameters(step, rescale, compat)
 
 
-def _check_not_inside_image(output: Path) -> None:
+def check_not_inside_image(output: Path) -> None:
+    """Refuse a folder inside an OME-Zarr image.
+
+    Raises
+    ------
+    UsageError
+        With both.
+    """
     real = Path(os.path.realpath(output))
     for folder in (real, *real.parents):
         if folder.exists() and is_zarr(folder):

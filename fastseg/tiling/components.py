@@ -18,6 +18,7 @@ from fastseg.arrays import Namespace, to_host
 from fastseg.tiling.block import Block, Place
 from fastseg.tiling.executors import Executor
 from fastseg.tiling.grid import Grid
+from fastseg.tiling.passes import load
 from fastseg.tiling.rules import Labels, Objects
 from fastseg.tiling.volume import Volume
 from fastseg.types import Array, Box
@@ -70,10 +71,7 @@ def _provisional(local: Volume, grid: Grid, offsets: np.ndarray, box: Box) -> np
     ids = to_host(local.read(box)).astype(np.int64)
     if len(grid) > 1:
         for number, tile in grid.overlapping(box):
-            shared = Box(
-                tuple(max(a, c) for a, c in zip(tile.start, box.start, strict=True)),
-                tuple(min(b, d) for b, d in zip(tile.stop, box.stop, strict=True)),
-            )
+            shared = tile.intersect(box)
             part = ids[shared.within(box)]
             part[part > 0] += offsets[number]
     return ids
@@ -91,7 +89,8 @@ def _label_tile(
     core: Box,
 ) -> tuple[int, np.ndarray]:
     """Label one tile; give its number of labels and the flat position in the volume of the first voxel of each."""
-    block = Block(tuple(v.read(core) for v in volumes), values, params, Place(core, core, shape), ns)
+    arrays = tuple(load(v, core, ns) for v in volumes)
+    block = Block(arrays, values, params, Place(core, core, shape), ns)
     labels, count = ns.ndi.label(rule.mask(block), structure=ns.xp.asarray(structure))
     count = int(count)
     local.write(core, labels)

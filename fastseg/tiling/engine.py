@@ -1,8 +1,8 @@
-"""The engine: runs a rule over a grid of tiles. In memory is the same engine with one tile."""
+"""The engine: runs programs over a grid of tiles. In memory is the same engine with one tile."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,20 +13,21 @@ from fastseg.tiling.block import Block, Place
 from fastseg.tiling.components import Components, bounding_boxes, find_components, gather
 from fastseg.tiling.executors import Executor, Serial
 from fastseg.tiling.grid import Grid
-from fastseg.tiling.rules import Chain, Labels, Link, Local, Objects, Reduce, Rule, Table, Whole
-from fastseg.tiling.volume import ArrayVolume, PendingVolume, Volume
+from fastseg.tiling.objects_pass import ObjectPass, run_objects
+from fastseg.tiling.passes import FusedPass, load
+from fastseg.tiling.program import Node, Stage, base, flatten, stages
+from fastseg.tiling.rules import Labels, Local, Objects, Reduce, Rule, Table, Whole
+from fastseg.tiling.storage import Memory, Storage
+from fastseg.tiling.volume import ArrayVolume, Volume
 from fastseg.types import Box
 
 
-def split_inputs(inputs: Iterable[Any]) -> tuple[list[Volume], tuple[Any, ...]]:
-    """Volumes, which are tiled, and values, which every tile is given as they are."""
-    items = list(inputs)
-    volumes = [item for item in items if isinstance(item, Volume)]
-    return volumes, tuple(item for item in items if not isinstance(item, Volume))
+def _quiet(stage: Stage, number: int, total: int) -> None:
+    pass
 
 
 class Engine:
-    """Runs rules over grids.
+    """Runs programs over grids.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ class Engine:
         Who runs the tasks of a pass; in this thread by default.
     device : Device, optional
         Where the blocks live; the CPU by default.
+    storage : Storage, optional
+        Where intermediate volumes live; in memory by default.
     """
 
     def __init__(
@@ -43,10 +46,12 @@ class Engine:
         tile: Sequence[int] | None = None,
         executor: Executor | None = None,
         device: Device | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self.tile = None if tile is None else tuple(int(t) for t in tile)
         self.executor: Executor = executor or Serial()
         self.ns: Namespace = namespace_for(device or Device("cpu"))
+        self.storage: Storage = storage or Memory()
 
     def run(self, rule: Rule, inputs: Mapping[str, Any], params: Any) -> Any:
         """Apply a rule.
@@ -64,74 +69,129 @@ class Engine:
         Volume or value
             A value if the (last) rule is `Reduce`.
         """
+        nodes = flatten("result", rule, {name: f"input:{name}" for name in inputs}, params)
+        return self.run_program(nodes, {f"input:{name}": v for name, v in inputs.items()}, ["result"])[
+            "result"
+        ]
+
+    def run_program(
+        self,
+        nodes: Sequence[Node],
+        inputs: Mapping[str, Any],
+        wanted: Sequence[str],
+        outputs: Mapping[str, Volume] | None = None,
+        on_stage: Callable[[Stage, int, int], None] = _quiet,
+    ) -> dict[str, Any]:
+        """Run a program.
+
+        Parameters
+        ----------
+        nodes : sequence of Node
+            In an order in which inputs come first.
+        inputs : mapping of str to Volume or value
+        wanted : sequence of str
+            Nodes whose results are returned.
+        outputs : mapping of str to Volume, optional
+            Where results of wanted nodes are written, instead of new volumes.
+        on_stage : callable
+            Called before every stage, with its number from 0 and the number of stages.
+
+        Returns
+        -------
+        dict of str to Volume or value
+        """
+        plan = stages(nodes, wanted)
+        last_use = {
+            base(name): i for i, stage in enumerate(plan) for node in stage.nodes for name in node.inputs
+        }
+        last_use |= {name: len(plan) for name in wanted}
+        known: dict[str, Any] = dict(inputs)
         with self.ns.active():
-            if isinstance(rule, Chain):
-                return self._chain(rule, inputs, params)
-            return self._single(rule, list(inputs.values()), params)[0]
+            for i, stage in enumerate(plan):
+                on_stage(stage, i, len(plan))
+                known |= self._stage(stage, known, outputs or {})
+                for name in list(known):
+                    if last_use.get(base(name), -1) <= i:
+                        gone = known.pop(name)
+                        if name not in inputs and isinstance(gone, Volume):
+                            self.storage.release(gone)
+        return {name: known[name] for name in wanted}
 
-    def _chain(self, chain: Chain, inputs: Mapping[str, Any], params: Any) -> Any:
-        links = list(chain.links(params, tuple(inputs)))
-        last_use = {name: i for i, link in enumerate(links) for name in _names(link)}
-        known = dict(inputs)
-        result: Any = None
-        for i, link in enumerate(links):
-            own = params if link.params is None else link.params
-            result, emitted = self._single(link.rule, [known[name] for name in link.inputs], own)
-            known[link.name] = result
-            known[f"{link.name}.emitted"] = emitted
-            for name in list(known):
-                if last_use.get(name, -1) <= i:
-                    del known[name]
-        return result
-
-    def _single(self, rule: Any, inputs: Sequence[Any], params: Any) -> tuple[Any, Any]:
-        """Result and emitted value of any rule but a chain."""
-        volumes, values = split_inputs(inputs)
+    def _stage(self, stage: Stage, known: Mapping[str, Any], outputs: Mapping[str, Volume]) -> dict[str, Any]:
+        """What a stage adds to the known volumes and values."""
+        node = stage.nodes[0]
+        if isinstance(node.rule, Local | Reduce):
+            return self._tiles(stage, known, outputs)
+        inputs = [known[name] for name in node.inputs]
+        volumes = [item for item in inputs if isinstance(item, Volume)]
+        values = tuple(item for item in inputs if not isinstance(item, Volume))
         grid = Grid.over(volumes[0].shape, self.tile)
-        if isinstance(rule, Local):
-            return self._local(rule, volumes, values, params, grid.of_planes() if rule.planes else grid)
-        if isinstance(rule, Reduce):
-            value = self._reduce(rule, volumes, values, params, grid)
-            return (ArrayVolume(self.ns.xp.asarray(value)) if rule.volume else value), None
-        if isinstance(rule, Labels):
-            return self._labels(rule, volumes, values, params, grid), None
-        if isinstance(rule, Objects):
-            return self._objects(rule, volumes, values, params, grid), None
-        return self._whole(rule, volumes, values, params), None
+        output = outputs.get(node.name)
+        if isinstance(node.rule, Labels):
+            return {node.name: self._labels(node.rule, volumes, values, node.params, grid, output)}
+        if isinstance(node.rule, Objects):
+            return {node.name: self._objects(node.rule, volumes, values, node.params, grid, output)}
+        return {node.name: self._whole(node.rule, volumes, values, node.params, output)}
 
-    def _local(
-        self, rule: Local, volumes: list[Volume], values: tuple[Any, ...], params: Any, grid: Grid
-    ) -> tuple[Volume, Any]:
-        output = PendingVolume(rule.output_shape(grid.shape, params), self.ns.xp)
-        task = partial(_local_tile, rule, volumes, values, params, grid.shape, output, self.ns)
-        partials = list(self.executor.map(task, grid))
-        emitted = None if rule.emits is None else _merge(rule.emits, partials, values, params)
-        return output, emitted
+    def _new(self, shape: Sequence[int], grid: Grid) -> Volume:
+        tile = grid.tile if tuple(shape) == grid.shape else (*grid.tile[:-2], *shape[-2:])
+        return self.storage.volume(shape, tile, self.ns)
 
-    def _reduce(
-        self, rule: Reduce, volumes: list[Volume], values: tuple[Any, ...], params: Any, grid: Grid
-    ) -> Any:
-        task = partial(_chunk_tile, rule, volumes, values, params, grid.shape, self.ns)
-        return _merge(rule, self.executor.map(task, grid), values, params)
+    def _tiles(self, stage: Stage, known: Mapping[str, Any], outputs: Mapping[str, Volume]) -> dict[str, Any]:
+        volumes = {name: known[name] for name in stage.reads if isinstance(known[name], Volume)}
+        inside = {node.name for node in stage.nodes}
+        names = {name for node in stage.nodes for name in node.inputs} - inside - set(volumes)
+        values = {name: known[name] for name in names}
+        shape = next(iter(volumes.values())).shape
+        grid = Grid.over(shape, self.tile)
+        grid = grid.of_planes() if stage.planes else grid
+        written: dict[str, Volume] = {}
+        for node in stage.nodes:
+            if node.name in stage.writes and isinstance(node.rule, Local):
+                size = node.rule.output_shape(shape, node.params)
+                written[node.name] = outputs.get(node.name) or self._new(size, grid)
+        task = FusedPass(
+            tuple(stage.nodes), stage.reads, stage.growth, volumes, values, written, shape, self.ns
+        )
+        merged = _merge_partials(stage.nodes, self.executor.map(task, grid))
+        found: dict[str, Any] = dict(written)
+        for node in stage.nodes:
+            if node.name not in merged:
+                continue
+            rule = node.rule if isinstance(node.rule, Reduce) else node.rule.emits
+            own = tuple(values[name] for name in node.inputs if name in values)
+            value = rule.finalize(merged[node.name], own, node.params)
+            if not isinstance(node.rule, Reduce):
+                found[f"{node.name}.emitted"] = value
+            else:
+                found[node.name] = ArrayVolume(self.ns.xp.asarray(value)) if rule.volume else value
+        return found
 
     def _components(
         self, rule: Labels | Objects, volumes: list[Volume], values: tuple[Any, ...], params: Any, grid: Grid
     ) -> Components:
-        local = PendingVolume(grid.shape, self.ns.xp)
+        local = self._new(grid.shape, grid)
         return find_components(rule, params, volumes, values, grid, local, self.executor, self.ns)
 
     def _labels(
-        self, rule: Labels, volumes: list[Volume], values: tuple[Any, ...], params: Any, grid: Grid
+        self,
+        rule: Labels,
+        volumes: list[Volume],
+        values: tuple[Any, ...],
+        params: Any,
+        grid: Grid,
+        given: Volume | None,
     ) -> Volume:
         components = self._components(rule, volumes, values, params, grid)
         tables: dict[str, np.ndarray] = {}
         for name, table in rule.tables(params).items():
             tables[name] = self._table(table, tables, components, volumes, values, params)
         decision = rule.decide(tables, components.count, values, params)
-        output = PendingVolume(grid.shape, self.ns.xp)
+        output = given or self._new(grid.shape, grid)
         task = partial(_label_apply, rule, volumes, values, params, components, decision, output, self.ns)
         for _ in self.executor.map(task, enumerate(grid)):
             pass
+        self.storage.release(components.local)
         return output
 
     def _table(
@@ -153,41 +213,55 @@ class Engine:
         return merged
 
     def _objects(
-        self, rule: Objects, volumes: list[Volume], values: tuple[Any, ...], params: Any, grid: Grid
+        self,
+        rule: Objects,
+        volumes: list[Volume],
+        values: tuple[Any, ...],
+        params: Any,
+        grid: Grid,
+        given: Volume | None,
     ) -> Volume:
         components = self._components(rule, volumes, values, params, grid)
-        dtype = rule.dtype([v.dtype for v in volumes], params)
-        output = ArrayVolume(self.ns.xp.zeros(grid.shape, dtype))
-        boxes = bounding_boxes(components, self.executor)
-        task = partial(_object, rule, volumes, values, params, components, output, self.ns)
-        for _ in self.executor.map(task, enumerate(boxes, start=1)):
-            pass
+        output = given or self._new(grid.shape, grid)
+        dtype = np.dtype(rule.dtype([v.dtype for v in volumes], params))
+        task = ObjectPass(rule, tuple(volumes), values, params, components, dtype, output, self.ns)
+        run_objects(task, bounding_boxes(components, self.executor), self.executor)
+        self.storage.release(components.local)
         return output
 
-    def _whole(self, rule: Whole, volumes: list[Volume], values: tuple[Any, ...], params: Any) -> Volume:
-        arrays = tuple(v.read(Box.whole(v.shape)) for v in volumes)
+    def _whole(
+        self,
+        rule: Whole,
+        volumes: list[Volume],
+        values: tuple[Any, ...],
+        params: Any,
+        given: Volume | None,
+    ) -> Volume:
+        ns = namespace_for(Device("cpu")) if rule.host_only and self.ns.on_gpu else self.ns
         box = Box.whole(volumes[0].shape)
-        ns = self.ns
-        if rule.host_only and ns.on_gpu:
-            ns = namespace_for(Device("cpu"))
+        arrays = tuple(load(v, Box.whole(v.shape), self.ns) for v in volumes)
+        if ns is not self.ns:
             arrays = tuple(to_host(a) for a in arrays)
-        result = rule.compute(Block(arrays, values, params, Place(box, box, box.shape), ns))
-        return ArrayVolume(self.ns.xp.asarray(result))
+        result = self.ns.xp.asarray(
+            rule.compute(Block(arrays, values, params, Place(box, box, box.shape), ns))
+        )
+        if given is None:
+            return ArrayVolume(result)
+        given.write(Box.whole(result.shape), result)
+        return given
 
 
-def _names(link: Link) -> list[str]:
-    return [*link.inputs, link.name]
-
-
-def _merge(rule: Reduce, partials: Iterable[Any], values: tuple[Any, ...], params: Any) -> Any:
-    merged: Any = None
-    for number, item in enumerate(partials):
-        merged = item if number == 0 else rule.combine(merged, item)
-    return rule.finalize(merged, values, params)
+def _merge_partials(nodes: Sequence[Node], tiles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The partial statistics of all tiles, merged node by node in the order of the tiles."""
+    rules = {node.name: node.rule if isinstance(node.rule, Reduce) else node.rule.emits for node in nodes}
+    merged: dict[str, Any] = {}
+    for partials in tiles:
+        for name, item in partials.items():
+            merged[name] = rules[name].combine(merged[name], item) if name in merged else item
+    return merged
 
 
 def _block(
-    halo: Sequence[int],
     volumes: Sequence[Volume],
     values: tuple[Any, ...],
     params: Any,
@@ -195,42 +269,7 @@ def _block(
     ns: Namespace,
     core: Box,
 ) -> Block:
-    box = core.grow(tuple(halo)[-len(shape) :], shape)
-    return Block(tuple(v.read(box) for v in volumes), values, params, Place(box, core, shape), ns)
-
-
-def _local_tile(
-    rule: Local,
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    params: Any,
-    shape: tuple[int, ...],
-    output: Volume,
-    ns: Namespace,
-    core: Box,
-) -> Any:
-    block = _block(rule.halo(params), volumes, values, params, shape, ns, core)
-    result = rule.apply(block)
-    emitted = None
-    if rule.emits is not None:
-        result, emitted = result
-    if output.shape == shape:
-        output.write(core, result if result.shape == core.shape else result[block.place.keep])
-    else:  # planes that change their size; the planes themselves stay where they are
-        output.write(Box((*core.start[:-2], 0, 0), (*core.stop[:-2], *output.shape[-2:])), result)
-    return emitted
-
-
-def _chunk_tile(
-    rule: Reduce,
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    params: Any,
-    shape: tuple[int, ...],
-    ns: Namespace,
-    core: Box,
-) -> Any:
-    return rule.chunk(_block(rule.halo(params), volumes, values, params, shape, ns, core))
+    return Block(tuple(load(v, core, ns) for v in volumes), values, params, Place(core, core, shape), ns)
 
 
 def _table_tile(
@@ -244,8 +283,8 @@ def _table_tile(
     numbered: tuple[int, Box],
 ) -> tuple[np.ndarray, np.ndarray]:
     number, core = numbered
-    ids = components.local.read(core)
-    block = _block((0, 0, 0), volumes, values, params, components.grid.shape, ns, core)
+    ids = load(components.local, core, ns)
+    block = _block(volumes, values, params, components.grid.shape, ns, core)
     numbers = components.of_tile(number)
     earlier = {name: rows[numbers] for name, rows in tables.items()}
     return numbers, to_host(table.chunk(block, ids, len(numbers) - 1, earlier))
@@ -263,28 +302,6 @@ def _label_apply(
     numbered: tuple[int, Box],
 ) -> None:
     number, core = numbered
-    block = _block((0, 0, 0), volumes, values, params, components.grid.shape, ns, core)
-    rows = gather(decision[components.of_tile(number)], components.local.read(core), ns)
+    block = _block(volumes, values, params, components.grid.shape, ns, core)
+    rows = gather(decision[components.of_tile(number)], load(components.local, core, ns), ns)
     output.write(core, rule.apply(block, rows))
-
-
-def _object(
-    rule: Objects,
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    params: Any,
-    components: Components,
-    output: ArrayVolume,
-    ns: Namespace,
-    numbered: tuple[int, Box],
-) -> None:
-    number, tight = numbered
-    shape = components.grid.shape
-    box = tight.grow((rule.margin,) * len(shape), shape)
-    inside = components.read(box) == number
-    host = namespace_for(Device("cpu"))
-    arrays = tuple(to_host(v.read(box)) for v in volumes)
-    result = rule.compute(Block(arrays, values, params, Place(box, tight, shape), host), inside)
-    here = output.array[box.slices]
-    where = ns.xp.asarray(inside)
-    here[where] = ns.xp.asarray(result[inside])

@@ -15,10 +15,12 @@ def dump_yaml(workflow: Workflow) -> str:
     Reading it gives an equal definition.
     """
     lines = [f"schema_version: {workflow.schema_version}", f"name: {_scalar(workflow.name)}"]
-    for key in ("title", "structure", "source"):
-        if value := getattr(workflow, key):
-            lines.append(f"{key}: {_scalar(value)}")
-    lines += [f"rescale: {workflow.rescale}", f"inputs: {_flow(workflow.inputs)}", "steps:"]
+    facts = {"title": workflow.title, "structure": workflow.structure, "source": workflow.source}
+    lines += [f"{key}: {_scalar(text)}" for key, text in facts.items() if text]
+    lines.append(f"rescale: {workflow.rescale}")
+    if workflow.tuned_yx_um is not None:
+        lines.append(f"tuned_yx_um: {_flow(workflow.tuned_yx_um)}")
+    lines += [f"inputs: {_flow(workflow.inputs)}", "steps:"]
     for step in workflow.steps:
         first, *rest = _step(step)
         lines += [f"  - {first}", *(f"    {line}" for line in rest)]

@@ -125,8 +125,12 @@ def _structure(
     """Problems of a step's keys; its function, parents and category as far as they are right."""
     place = f"step {number}"
     if not isinstance(entry, Mapping):
-        found = f"{place}: is {entry!r}; an object with function, category and parent is needed"
-        return [found], None, None, ""
+        return (
+            [f"{place}: is {entry!r}; an object with function, category and parent is needed"],
+            None,
+            None,
+            "",
+        )
     problems = [
         f"{place}: '{key}' is missing" for key in ("function", "category", "parent") if key not in entry
     ]

@@ -9,23 +9,12 @@ from typing import Any
 from fastseg.errors import Problems
 from fastseg.operators.registry import registry
 from fastseg.workflow.legacy import CATEGORY_NOTE, usual_categories
-from fastseg.workflow.legacy_table import FUNCTIONS, SIZE_METHODS, Function
+from fastseg.workflow.legacy_table import FUNCTIONS, MULTISCALE, NORMALIZATIONS, SIZE_METHODS, Function
 from fastseg.workflow.schema import Step, Workflow
 
 _FILTERS = {row.operator: row for row in FUNCTIONS.values() if row.form == "filter"}
 _PLAIN = {row.operator: row for row in FUNCTIONS.values() if row.form in ("plain", "invert", "mask")}
 _METHODS = {operator: method for method, operator in SIZE_METHODS.items()}
-_MULTISCALE = {
-    "multiscale_spots": ("spot_filter_3D", "log_sigma"),
-    "multiscale_spots_slices": ("spot_filter_slice_by_slice", "log_sigma"),
-    "multiscale_filaments": ("filament_filter_3D", "sigmas"),
-    "multiscale_filaments_slices": ("filament_filter_slice_by_slice", "sigmas"),
-}
-_NORMALIZATIONS = {
-    1: "intensity_normalization_min_max_with_bound",
-    2: "intensity_normalization",
-    4: "intensity_normalization_with_bound",
-}
 _KEEPS_KIND = ("prune_z_slices", "erosion", "mask_image")
 """Functions whose result has the type of their first image."""
 _NOT_BOOL = ("invert_image", "remove_hot_pixel", "find_local_maxima")
@@ -72,12 +61,14 @@ class _Exporter:
         self.rows: list[dict[str, Any]] = []
         self.numbers: dict[str, int] = dict.fromkeys(workflow.inputs, 0)
         self.problems: list[str] = []
-        result = workflow.step(workflow.result.step)
-        self.order = [step for step in workflow.ordered() if step != result] + [result]
         self.users = {
             name: [step for step in workflow.steps if name in step.inputs]
             for name in (*workflow.inputs, *(step.id for step in workflow.steps))
         }
+        self.order = workflow.ordered()
+        result = workflow.step(workflow.result.step)
+        if not self.users[result.id]:
+            self.order = [step for step in self.order if step.id != result.id] + [result]
 
     def export(self) -> dict[str, dict[str, Any]]:
         workflow, result = self.workflow, self.workflow.result
@@ -113,7 +104,7 @@ class _Exporter:
             number = self._filter(step)
         elif step.operator in _METHODS:
             number = self._size(step)
-        elif step.operator in _MULTISCALE:
+        elif step.operator in MULTISCALE:
             number = self._multiscale(step)
         elif step.operator in _PLAIN:
             row = _PLAIN[step.operator]
@@ -157,7 +148,7 @@ class _Exporter:
         return values
 
     def _op_intensity_normalize(self, step: Step) -> int:
-        function = FUNCTIONS[_NORMALIZATIONS[len(step.parameters["scaling"])]]
+        function = FUNCTIONS[NORMALIZATIONS[len(step.parameters["scaling"])]]
         return self._row(function.id, self._parents(step), self._values(step, function))
 
     def _filter(self, step: Step) -> int:
@@ -191,7 +182,7 @@ class _Exporter:
         return self._row(row.id, self._parents(step), values)
 
     def _multiscale(self, step: Step) -> int:
-        function, name = _MULTISCALE[step.operator]
+        function, name = MULTISCALE[step.operator]
         scales = step.parameters["scales"]
         if not scales or any(cutoff < 0 for _, cutoff in scales):
             return self._cannot(step, "scales must not be empty, and cutoffs must be 0 or more")
@@ -278,7 +269,9 @@ class _Exporter:
 
     def _is_bool(self, number: int) -> bool:
         """Whether the reference holds this mask as a bool array."""
-        row = self.rows[number - 1] if number else {"function": "invert_image"}
+        if number == 0:
+            return False
+        row = self.rows[number - 1]
         if row["function"] in _KEEPS_KIND:
             parent = row["parent"]
             return self._is_bool(parent[0] if isinstance(parent, list) else parent)

@@ -74,7 +74,7 @@ class Converter:
                     f"step {number} takes {self.made[parent].words} unchanged; in the reference, step "
                     f"{self._changed[parent]} has changed it by then"
                 )
-        if _changes_input(row, values):
+        if row.changes_input(values):
             self._changed[parents[0]] = number
         one = _OneStep(self, number, row, parents, dict(values))
         before = len(self.problems)
@@ -88,15 +88,6 @@ class Converter:
     def skip(self, number: int) -> None:
         """Note a step that cannot be converted; what uses it is not judged."""
         self.made[number] = Made(f"s{number}", f"step {number}", None)
-
-
-def _changes_input(row: Function, values: Mapping[str, Any]) -> bool:
-    """Whether the reference writes into the first image of a function, which fastseg never does."""
-    if row.operator != "intensity_normalize":
-        return row.form == "mask"
-    scaling = values.get("scaling_param")
-    single = scaling[0] if isinstance(scaling, list) and len(scaling) == 1 else None
-    return not (isinstance(single, int | float) and single < 1)
 
 
 class _OneStep:
@@ -151,9 +142,6 @@ class _OneStep:
         why = "true gives a pair of masks, which no step can take; leave it out"
         self._parameter_problem("return_object", why if wanted is True else f"must be false, not {wanted!r}")
         return True
-
-    def _form_set(self, given: Sequence[Made]) -> Made | None:
-        return self._single(self.row.operator, given, {})
 
     def _form_size(self, given: Sequence[Made]) -> Made | None:
         method = self.values.pop("method", "3D")
@@ -294,8 +282,8 @@ class _OneStep:
 
     def _operator_problem(self, problem: Problem, legacy: Mapping[str, str]) -> None:
         name, _, rest = problem.place.partition(".")
-        if not name:
-            self._say(problem.message)
+        if not name:  # several parameters do not fit together; what was given has other names here
+            self._say(problem.message.partition(" (given: ")[0])
             return
         place = legacy.get(name, name) + (f".{rest}" if rest else "")
         self._parameter_problem(place, problem.message)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Form: TypeAlias = Literal[
     "plain",  # one operator
     "filter",  # a response, and with a cutoff its comparison
     "size",  # the parameter `method` chooses the operator
-    "set",  # any number of masks
     "invert",  # an image or a mask
     "mask",  # sets voxels of an image or a mask
     "erode",  # an image or a mask
@@ -53,6 +52,14 @@ class Function:
     form: Form = "plain"
     keeps_values: bool = False
     category: str = "core"
+
+    def changes_input(self, values: Mapping[str, Any]) -> bool:
+        """Whether the reference writes into the function's first image, which fastseg never does."""
+        if self.operator != "intensity_normalize":
+            return self.form == "mask"
+        scaling = values.get("scaling_param")
+        single = scaling[0] if isinstance(scaling, list) and len(scaling) == 1 else None
+        return not (isinstance(single, int | float) and single < 1)
 
 
 _NORMALIZE = {"scaling_param": "scaling"}
@@ -111,8 +118,8 @@ _ROWS = (
     ),
     Function("invert_image", "invert_image", form="invert"),
     Function("mask_image", "mask_image", {"value": "value"}, form="mask"),
-    Function("merge_segmentation", "logical_or", form="set"),
-    Function("segmentation_xor", "logical_xor", form="set"),
+    Function("merge_segmentation", "logical_or"),
+    Function("segmentation_xor", "logical_xor"),
     Function(
         "generate_seeding_image",
         "seeds_for_objects",
@@ -136,6 +143,21 @@ FUNCTIONS: Mapping[str, Function] = {row.id: row for row in _ROWS}
 
 SIZE_METHODS = {"3D": "remove_small_objects", "slice_by_slice": "remove_small_objects_slices"}
 """Operator of each `method` of ``size_filter``."""
+
+NORMALIZATIONS = {
+    1: "intensity_normalization_min_max_with_bound",
+    2: "intensity_normalization",
+    4: "intensity_normalization_with_bound",
+}
+"""The usual id for each number of scaling values; the reference takes any of them for all."""
+
+MULTISCALE = {
+    "multiscale_spots": ("spot_filter_3D", "log_sigma"),
+    "multiscale_spots_slices": ("spot_filter_slice_by_slice", "log_sigma"),
+    "multiscale_filaments": ("filament_filter_3D", "sigmas"),
+    "multiscale_filaments_slices": ("filament_filter_slice_by_slice", "sigmas"),
+}
+"""Operators that unite several filters with cutoffs: the filter and its scale."""
 
 _RIGHT_SPELLING = {row.id.replace("treshold", "threshold"): row for row in _ROWS if "treshold" in row.id}
 

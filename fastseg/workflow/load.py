@@ -1,4 +1,4 @@
-"""Reading workflow definitions: the library by name, users' own files by path, the reference's JSON files as they are."""
+"""Reading workflow definitions: the library by name, users' own files and the reference's JSON files by path."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ def run_workflow(
         Set the switch `compat` of every operator that has one: what was fixed on purpose in the reference
         implementation, such as an order that it leaves undefined, is then as it was.
     until : str, optional
-        Id of a step: only it and what it needs is run, and its own result (an image, a mask, labels or a number) is
-        the outcome's.
+        Id of a step, or the name under which it is exposed: only it and what it needs is run, and its own result (an
+        image, a mask, labels or a number) is the outcome's.
     keep : collection of str
         Ids of steps whose results are returned as well.
     on_step : callable
@@ -134,8 +134,7 @@ def run_workflow(
     """
     engine = engine or Engine()
     ns = engine.ns
-    if rescale is not None and not 0 < rescale <= 100:
-        raise UsageError(f"rescale ratio {rescale:g} is out of range: it must be above 0 and at most 100")
+    check_ratio(rescale)
     check_image(image, ns)
     outcome = Outcome(result=None)
     if rescale is not None and workflow.rescale == "ignored":
@@ -143,8 +142,8 @@ def run_workflow(
             f"workflow '{workflow.name}' does not rescale: the ratio {rescale:g} has no effect"
         )
         rescale = None
-    final = workflow.result.step if until is None else until
-    steps = workflow.ordered() if until is None else needed_for(workflow, until)
+    final = workflow.result.step if until is None else step_id(workflow, until)
+    steps = workflow.ordered() if until is None else needed_for(workflow, final)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     last_use[final] = len(steps)
     known: dict[str, Any] = {
@@ -161,8 +160,24 @@ def run_workflow(
             if last_use.get(name, -1) <= i:
                 del known[name]
     result = _array(known[final])
-    outcome.result = result if until is not None else as_result(workflow, result)
+    if until is None:
+        outcome.result = as_result(workflow, result)
+    else:  # a step that passes its input on would hand out the caller's image
+        shared = hasattr(result, "shape") and ns.xp.may_share_memory(result, image)
+        outcome.result = result.copy() if shared else result
     return outcome
+
+
+def check_ratio(rescale: float | None) -> None:
+    """Refuse a rescale ratio that is not above 0 and at most 100.
+
+    Raises
+    ------
+    UsageError
+        With the ratio.
+    """
+    if rescale is not None and not 0 < rescale <= 100:
+        raise UsageError(f"rescale ratio {rescale:g} is out of range: it must be above 0 and at most 100")
 
 
 def as_result(workflow: Workflow, found: Array) -> Array:
@@ -171,21 +186,34 @@ def as_result(workflow: Workflow, found: Array) -> Array:
     return (found > 0).astype(dtype) * dtype.type(workflow.result.foreground)
 
 
-def needed_for(workflow: Workflow, step_id: str) -> list[Step]:
-    """A step and everything that it needs, in order.
+def step_id(workflow: Workflow, name: str) -> str:
+    """The id of a step by its id or by the name under which the workflow exposes it.
 
     Raises
     ------
     UsageError
         If there is no such step; the message names the nearest ones.
     """
+    ids = [step.id for step in workflow.ordered()]
+    if name in ids:
+        return name
+    if name in workflow.exposes:
+        return workflow.exposes[name]
+    near = get_close_matches(name, dict.fromkeys([*ids, *workflow.exposes]), n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"its steps are {', '.join(ids)}"
+    raise UsageError(f"workflow '{workflow.name}' has no step '{name}': {hint}")
+
+
+def needed_for(workflow: Workflow, name: str) -> list[Step]:
+    """A step, by id or exposed name, and everything that it needs, in order.
+
+    Raises
+    ------
+    UsageError
+        If there is no such step; the message names the nearest ones.
+    """
+    needed = {step_id(workflow, name)}
     steps = workflow.ordered()
-    ids = [step.id for step in steps]
-    if step_id not in ids:
-        near = get_close_matches(step_id, ids, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"its steps are {', '.join(ids)}"
-        raise UsageError(f"workflow '{workflow.name}' has no step '{step_id}': {hint}")
-    needed = {step_id}
     for step in reversed(steps):
         if step.id in needed:
             needed.update(step.inputs)

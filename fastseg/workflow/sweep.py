@@ -1,33 +1,20 @@
-"""Running a workflow over a range of parameters, computing every distinct step once."""
+"""Running a workflow over ranges of parameters without computing again what has not changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from fastseg.arrays import to_host
-from fastseg.errors import UsageError
-from fastseg.operators.registry import get_operator
 from fastseg.tiling import ArrayVolume, Engine, Volume
 from fastseg.types import Array, Box
-from fastseg.workflow.edit import Target, parameter_value, parse_target, with_parameters
-from fastseg.workflow.run import check_image, run_step
+from fastseg.workflow.run import check_image, check_ratio, needed_for, run_step
 from fastseg.workflow.schema import Workflow
-
-MOST_POINTS = 1000
-
-
-@dataclass(frozen=True)
-class Variation:
-    """A parameter and the values it takes."""
-
-    target: Target
-    values: tuple[Any, ...]
+from fastseg.workflow.variation import SweepPlan, Variation, plan_sweep
 
 
 @dataclass(frozen=True)
@@ -36,9 +23,12 @@ class SweepPoint:
 
     Attributes
     ----------
+    number : int
+        Its number, from 0, the last variation changing fastest.
     values : dict of str to value
         By ``step.parameter``.
-    mask : ndarray of bool, (Z, Y, X)
+    mask : ndarray of bool, (Z, Y, X), or None
+        On the grid that the workflow left it on; None where masks are not kept.
     voxels : int
         Foreground voxels.
     objects : int
@@ -49,51 +39,13 @@ class SweepPoint:
         Ids of these steps.
     """
 
+    number: int
     values: dict[str, Any]
-    mask: np.ndarray = field(repr=False)
+    mask: np.ndarray | None = field(repr=False)
     voxels: int
     objects: int
     seconds: float
     computed: tuple[str, ...]
-
-
-def parse_variation(text: str) -> Variation:
-    """``step.parameter=from:to:count`` (both ends included) or ``step.parameter=a,b,c``.
-
-    Raises
-    ------
-    UsageError
-        For another form.
-    """
-    name, sign, value = text.partition("=")
-    form = "write STEP.PARAMETER=FROM:TO:COUNT or STEP.PARAMETER=A,B,C"
-    if not sign:
-        raise UsageError(f"'{text}' is not a variation: {form}")
-    target = parse_target(name)
-    try:
-        if ":" in value:
-            low, high, count = value.split(":")
-            if int(count) < 1:
-                raise UsageError(f"'{text}': the count must be at least 1")
-            values: Sequence[float] = np.linspace(float(low), float(high), int(count)).tolist()
-        else:
-            values = [float(v) for v in value.split(",")]
-    except ValueError:
-        raise UsageError(f"'{text}' is not a variation: {form}") from None
-    return Variation(target, tuple(values))
-
-
-def _fitting(workflow: Workflow, variation: Variation) -> Variation:
-    """The variation with whole numbers where the parameter is one, and without noise in the last digits."""
-    step = workflow.step(variation.target.step)
-    before = parameter_value(step, variation.target)
-    if isinstance(before, int) and not isinstance(before, bool):
-        wanted = get_operator(step.operator).params.model_fields[variation.target.parameter].annotation
-        if wanted is int:
-            if any(v != round(v) for v in variation.values):
-                raise UsageError(f"{variation.target} takes whole numbers, not {list(variation.values)}")
-            return Variation(variation.target, tuple(round(v) for v in variation.values))
-    return Variation(variation.target, tuple(float(f"{v:.10g}") for v in variation.values))
 
 
 def sweep(
@@ -104,24 +56,21 @@ def sweep(
     engine: Engine | None = None,
     rescale: float | None = None,
     compat: bool = False,
+    keep_masks: bool = True,
     on_point: Callable[[SweepPoint, int, int], None] | None = None,
 ) -> list[SweepPoint]:
     """Run a workflow for every combination of values.
 
-    A step is computed again only if one of its parameters, or something it depends on, has changed since the point
-    before; combinations are run so that the earliest steps change least often. Varying a cutoff thus costs the filter
-    once.
+    Steps that have no part in the result are not run.
 
     Parameters
     ----------
     workflow : Workflow
     image : array (Z, Y, X)
+        Any real dtype, on the engine's device. Never modified.
     variations : sequence of Variation
-    engine : Engine, optional
-    rescale, compat
-        As in `run_workflow`.
-    on_point : callable
-        Called after every point with the point, its number from 0 and the number of points.
+    engine, rescale, compat, keep_masks, on_point
+        As in `run_sweep`.
 
     Returns
     -------
@@ -135,94 +84,163 @@ def sweep(
     InputError
         If the image is unsuitable.
     """
+    plan = plan_sweep(workflow, variations)
+    return run_sweep(
+        plan,
+        image,
+        engine=engine,
+        rescale=rescale,
+        compat=compat,
+        keep_masks=keep_masks,
+        on_point=on_point,
+    )
+
+
+def run_sweep(
+    plan: SweepPlan,
+    image: Array,
+    *,
+    engine: Engine | None = None,
+    rescale: float | None = None,
+    compat: bool = False,
+    keep_masks: bool = True,
+    on_point: Callable[[SweepPoint, int, int], None] | None = None,
+) -> list[SweepPoint]:
+    """Run the combinations of a plan.
+
+    A step is computed again only if one of its parameters, or something it depends on, has changed since the point
+    before; combinations are run so that the earliest steps change least often. Varying a cutoff thus costs the filter
+    once. A step's result is held only as long as a later point reads it.
+
+    Parameters
+    ----------
+    plan : SweepPlan
+    image : array (Z, Y, X)
+        Any real dtype, on the engine's device. Never modified.
+    engine : Engine, optional
+        In memory on the CPU by default.
+    rescale, compat
+        As in `run_workflow`.
+    keep_masks : bool
+        Whether the points that are returned hold their masks; those given to `on_point` always do.
+    on_point : callable
+        Called after every point with the point, how many are done, and how many there are.
+
+    Returns
+    -------
+    list of SweepPoint
+        In the order of the plan's combinations.
+
+    Raises
+    ------
+    UsageError
+        If the ratio is not positive.
+    InputError
+        If the image is unsuitable.
+    """
     engine = engine or Engine()
-    with_parameters(workflow, [(v.target, parameter_value_or_fail(workflow, v)) for v in variations])
-    variations = [_fitting(workflow, v) for v in variations]
-    points = list(_combinations(workflow, variations))
-    if len(points) > MOST_POINTS:
-        raise UsageError(
-            f"{len(points)} combinations are too many for one sweep: at most {MOST_POINTS} are run"
-        )
-    definitions = [with_parameters(workflow, list(point.items())) for point in points]
+    check_ratio(rescale)
     check_image(image, engine.ns)
-    if workflow.rescale == "ignored":
-        rescale = None
-    cache = _Cache(workflow, image, engine, rescale, compat, {v.target.step for v in variations})
-    found: dict[tuple[Any, ...], SweepPoint] = {}
-    for number, (point, definition) in enumerate(zip(points, definitions, strict=True)):
-        result = cache.run(definition, {str(t): v for t, v in point.items()})
-        found[tuple(point[v.target] for v in variations)] = result
+    results = _Results(plan, image, engine, None if plan.workflow.rescale == "ignored" else rescale, compat)
+    found: dict[int, SweepPoint] = {}
+    for done, number in enumerate(plan.run_order, start=1):
+        point = results.point(done - 1, number)
         if on_point is not None:
-            on_point(result, number, len(points))
-    return [found[key] for key in product(*(v.values for v in variations))]
+            on_point(point, done, len(plan.run_order))
+        found[number] = point if keep_masks else replace(point, mask=None)
+    return [found[number] for number in range(len(found))]
 
 
-def parameter_value_or_fail(workflow: Workflow, variation: Variation) -> Any:
-    """The present value of what is varied; the checks of `with_parameters` apply."""
-    steps = {step.id: step for step in workflow.steps}
-    if variation.target.step not in steps:
-        return variation.values[0]
-    value = parameter_value(steps[variation.target.step], variation.target)
-    return list(value) if isinstance(value, tuple) else value
+class _Results:
+    """The steps' latest results, as far as points to come read them.
 
-
-def _combinations(workflow: Workflow, variations: Sequence[Variation]) -> Iterator[dict[Target, Any]]:
-    """All combinations, the parameters of the earliest steps changing slowest."""
-    order = {step.id: i for i, step in enumerate(workflow.ordered())}
-    slow_first = sorted(variations, key=lambda v: order[v.target.step])
-    for values in product(*(v.values for v in slow_first)):
-        yield {v.target: value for v, value in zip(slow_first, values, strict=True)}
-
-
-class _Cache:
-    """The latest result of every step that later points may need."""
+    A key stands for a step with its parameters and all that it depends on; equal keys mean equal results. The keys of
+    all points are known from the start, and so is what is worth holding.
+    """
 
     def __init__(
-        self,
-        workflow: Workflow,
-        image: Array,
-        engine: Engine,
-        rescale: float | None,
-        compat: bool,
-        varied: set[str],
+        self, plan: SweepPlan, image: Array, engine: Engine, rescale: float | None, compat: bool
     ) -> None:
+        self.plan = plan
         self.engine = engine
         self.rescale = rescale
         self.compat = compat
-        source = workflow.inputs[0]
+        self.source = plan.workflow.inputs[0]
+        self.result = plan.workflow.result.step
+        # Parameters change from point to point, connections do not.
+        self.order = needed_for(plan.workflow, self.result)
+        self.keys = self._keys()
+        self.useful = self._useful()
         volume = ArrayVolume(engine.ns.xp.ascontiguousarray(image, dtype=np.float32))
-        self.known: dict[str, tuple[Any, Any]] = {source: ((), volume)}
-        changing = set(varied)
-        for step in workflow.ordered():
-            if changing.intersection(step.inputs):
-                changing.add(step.id)
-        # what no changing step reads is not needed again once its fixed consumers are done
-        self.kept = {source} | {
-            name for step in workflow.steps if step.id in changing for name in (*step.inputs, step.id)
-        }
+        self.held: dict[str, tuple[int, Any]] = {self.source: (self.keys[0][self.source], volume)}
 
-    def run(self, definition: Workflow, values: dict[str, Any]) -> SweepPoint:
-        seconds, computed = 0.0, []
-        steps = definition.ordered()
-        for i, step in enumerate(steps):
-            key = (
-                step.model_dump_json(),
-                *(self.known[name][0] for name in step.inputs if name in self.known),
-            )
-            held = self.known.get(step.id)
-            if held is not None and held[0] == key:
-                continue
+    def point(self, turn: int, number: int) -> SweepPoint:
+        """Compute a combination: the `turn`-th that is run, the `number`-th of the plan."""
+        keys, definition = self.keys[turn], self.plan.definitions[number]
+        self.held = {name: held for name, held in self.held.items() if held[0] == keys[name]}
+        missing = self._missing()
+        seconds = 0.0
+        for i, step_id in enumerate(missing):
+            step = definition.step(step_id)
+            inputs = [self.held[name][1] for name in step.inputs]
             started = perf_counter()
-            inputs = [self.known[name][1] for name in step.inputs]
-            self.known[step.id] = (key, run_step(step, inputs, self.engine, self.rescale, self.compat))
+            value = run_step(step, inputs, self.engine, self.rescale, self.compat)
             seconds += perf_counter() - started
-            computed.append(step.id)
-            later = {name for other in steps[i + 1 :] for name in other.inputs} | {definition.result.step}
-            for name in list(self.known):
-                if name not in later and name not in self.kept:
-                    self.known[name] = (self.known[name][0], None)
-        result = self.known[definition.result.step][1]
-        mask = result.read(Box.whole(result.shape)) > 0 if isinstance(result, Volume) else result > 0
-        objects = int(self.engine.ns.ndi.label(mask)[1])
+            del inputs
+            self.held[step_id] = (keys[step_id], value)
+            later = {name for other in missing[i + 1 :] for name in definition.step(other).inputs}
+            self._drop(self.useful[turn] | later | {self.result})
+        mask = self._mask()
+        self._drop(self.useful[turn])
         host = to_host(mask)
-        return SweepPoint(values, host, int(np.count_nonzero(host)), objects, seconds, tuple(computed))
+        return SweepPoint(
+            number=number,
+            values=self.plan.named_values(number),
+            mask=host,
+            voxels=int(np.count_nonzero(host)),
+            objects=int(self.engine.ns.ndi.label(mask)[1]),
+            seconds=seconds,
+            computed=tuple(missing),
+        )
+
+    def _keys(self) -> list[dict[str, int]]:
+        """The key of every step, for every point in the order of the run."""
+        numbers: dict[tuple[Any, ...], int] = {}
+        table = []
+        for number in self.plan.run_order:
+            definition = self.plan.definitions[number]
+            keys = {self.source: 0}
+            for step in self.order:
+                own = definition.step(step.id).model_dump_json()
+                keys[step.id] = numbers.setdefault(
+                    (own, *(keys[name] for name in step.inputs)), len(numbers) + 1
+                )
+            table.append(keys)
+        return table
+
+    def _useful(self) -> list[set[str]]:
+        """For every point, the results that a later one reads before they change."""
+        table: list[set[str]] = [set() for _ in self.keys]
+        for turn in range(len(self.keys) - 2, -1, -1):
+            now, then = self.keys[turn], self.keys[turn + 1]
+            read = {name for step in self.order if now[step.id] != then[step.id] for name in step.inputs}
+            read |= {self.result} | table[turn + 1]
+            table[turn] = {name for name in read if now[name] == then[name]}
+        return table
+
+    def _missing(self) -> list[str]:
+        """Ids of the steps that have to be computed for the result, in order."""
+        needed = {self.result}
+        missing = []
+        for step in reversed(self.order):
+            if step.id in needed and step.id not in self.held:
+                missing.append(step.id)
+                needed.update(step.inputs)
+        return missing[::-1]
+
+    def _drop(self, kept: set[str]) -> None:
+        self.held = {name: held for name, held in self.held.items() if name in kept}
+
+    def _mask(self) -> Array:
+        value = self.held[self.result][1]
+        return (value.read(Box.whole(value.shape)) if isinstance(value, Volume) else value) > 0

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from fastseg.errors import InputError, WriteError
-from fastseg.io.preview import round_length, write_preview
+from fastseg.io.drawing import round_length
+from fastseg.io.preview import write_preview
 
 YELLOW = (255, 214, 10)
 

@@ -56,6 +56,18 @@ def test_each_plane_beside_the_projection(shape: tuple[int, int, int], sigma: fl
     assert not y[:, :, -3:].any()
 
 
+@pytest.mark.parametrize("column", range(12))
+def test_the_lowest_eigenvalue_may_lie_in_the_projection_near_the_junction(column: int) -> None:
+    x = image("noise", (2, 8, 31), 8)
+    x[1, :, column] += 20
+    x[0, :, -2:] -= 20
+    joined = np.concatenate([x[0], x.max(axis=0)], axis=1)
+    expected = expected_of(joined, [1.0])[:, :31]
+    np.testing.assert_allclose(
+        jerman_vesselness_slices(x, sigmas=[1.0])[0, :, :-3], expected[:, :-3], atol=2e-5
+    )
+
+
 def test_three_columns_give_zeros() -> None:
     assert not jerman_vesselness_slices(image("noise", (3, 5, 3), 4), sigmas=[1.0]).any()
 

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
+from skimage.measure import label
 from skimage.morphology import remove_small_objects as by_skimage
 
 from fastseg.operators import (
+    label_objects,
     fill_holes,
     remove_small_labels,
     remove_small_objects,
@@ -71,6 +73,16 @@ def test_reference() -> None:
     np.testing.assert_array_equal(fill_holes(objects, hole_min=4, hole_max=60), golden("hole_filling_2d_min"))
     got = fill_holes(objects, hole_min=0, hole_max=4000, slices=False)
     np.testing.assert_array_equal(got, golden("hole_filling_3d"))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("connectivity", [1, 2, 3])
+def test_labels_of_scikit_image(shape: tuple[int, ...], kind: str, connectivity: int) -> None:
+    objects = mask(kind, shape, 6)
+    got = label_objects(objects, connectivity=connectivity)
+    assert got.dtype == np.int32
+    np.testing.assert_array_equal(got, label(objects, connectivity=min(connectivity, len(shape))))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])

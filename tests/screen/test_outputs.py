@@ -11,7 +11,8 @@ from PIL import Image as Picture
 
 from fastseg import read
 from fastseg.screen import SegmentRequest, segment_files
-from fastseg.screen.outputs import on_grid, rescaled_spacing, step_names
+from fastseg.screen.grids import on_grid, rescaled_spacing
+from fastseg.screen.naming import step_names
 from fastseg.workflow.load import get_workflow, library_names, parse_text
 from tests.screen.stacks import BRIGHT, EVERYTHING, SPACING, files_in, stack, write_stack, write_workflow
 

@@ -157,6 +157,7 @@ CASES: dict[str, Case] = {
         },
         (2, 3),
     ),
+    "label_objects": Case(_mask, {"connectivity": st.integers(1, 3)}, (2, 3)),
     "fill_all_holes": Case(_mask, {}, (2, 3)),
     "remove_labels": Case(_labels, {"ids": st.lists(st.integers(0, 9), max_size=3)}, (2, 3)),
     "remove_hot_pixels": Case(_mask, {}),

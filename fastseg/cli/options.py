@@ -1,0 +1,73 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete_workflow(incomplete: str) -> list[str]:
+    """Names of workflows that begin like this."""
+    from fastseg.workflow.load import library_names
+
+    return [name for name in library_names() if name.startswith(incomplete)]
+
+
+WorkflowOption = Annotated[
+    str,
+    typer.Option(
+        "--workflow",
+        "-w",
+        metavar="NAME|FILE",
+        help="Workflow by name (see 'fastseg workflows list') or a definition file (.yaml, .json).",
+        autocompletion=complete_workflow,
+    ),
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results; made if needed.")
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N; auto takes the first GPU, else the CPU."),
+]
+ChannelOption = Annotated[
+    str | None, typer.Option(metavar="IDX|NAME", help="Channel, where a file holds several.")
+]
+SceneOption = Annotated[
+    str | None, typer.Option(metavar="IDX|NAME", help="Scene or field, where a file holds several.")
+]
+TimeOption = Annotated[
+    int | None, typer.Option(metavar="IDX", min=0, help="Time point, where a file holds several.")
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ZYX", help="Axes of the files (letters of TCZYX), where they carry none or wrong ones."
+    ),
+]
+SpacingOption = Annotated[
+    str | None, typer.Option(metavar="Z,Y,X", help="Voxel size in micrometres, in place of the files'.")
+]
+RescaleOption = Annotated[
+    float | None,
+    typer.Option(metavar="RATIO", help="Resample y and x by this ratio; results stay on that grid."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="STEP.PARAM=VALUE",
+        help="Change a parameter of a step, or with STEP.PARAM.INDEX an entry of a list; repeatable.",
+    ),
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+CompatOption = Annotated[
+    bool,
+    typer.Option(
+        "--compat",
+        help="Restore the reference implementation's behaviour where it is corrected on purpose.",
+    ),
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
