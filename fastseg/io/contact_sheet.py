@@ -31,7 +31,7 @@ from fastseg.io.units import check_spacing
 LARGEST = 6000
 """Greatest width and height of a sheet in pixels; panels shrink to fit."""
 
-_PANEL = (280, 480)
+_PANEL = (400, 640)
 """Least and greatest length of a panel's longer side where there is room; planes in between are shown as they are."""
 
 _LEAST_IN_ROWS = 120

@@ -17,7 +17,8 @@ from fastseg.operators.registry import get_operator
 from fastseg.types import Spacing
 from fastseg.workflow.edit import with_assignments
 from fastseg.workflow.load import get_workflow
-from fastseg.workflow.run import check_ratio, step_id, step_parameters
+from fastseg.workflow.parameters import step_parameters
+from fastseg.workflow.run import check_ratio, step_id
 from fastseg.workflow.schema import Workflow
 from fastseg.workflow.spacing import check_matchable
 

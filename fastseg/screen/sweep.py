@@ -280,7 +280,7 @@ def _title(plan: SweepPlan, image: Image, depth: int, view: str) -> str:
     shown = "maximum projection" if view == "projection" else f"plane z = {depth // 2} of 0 to {depth - 1}"
     targets = [v.target for v in plan.variations]
     own = ", ".join(f"{t} = {_text(parameter_value(plan.workflow.step(t.step), t))}" for t in targets)
-    return f"{image.stem}: {plan.workflow.name} ({own}), {shown}"
+    return f"{image.stem}: {plan.workflow.name} (definition: {own}), {shown}"
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from fastseg.tiling.executors import Executor, Serial
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.objects_pass import ObjectPass, run_objects
 from fastseg.tiling.passes import FusedPass, load
-from fastseg.tiling.program import Node, Stage, base, flatten, stages
+from fastseg.tiling.program import Node, Stage, base, blaming, flatten, stages
 from fastseg.tiling.rules import Labels, Local, Objects, Reduce, Rule, Table, Whole
 from fastseg.tiling.storage import Memory, Storage
 from fastseg.tiling.volume import ArrayVolume, Volume
@@ -109,7 +110,8 @@ class Engine:
         with self.ns.active():
             for i, stage in enumerate(plan):
                 on_stage(stage, i, len(plan))
-                known |= self._stage(stage, known, outputs or {})
+                with blaming(stage.nodes[0]) if not stage.fused else nullcontext():
+                    known |= self._stage(stage, known, outputs or {})
                 for name in list(known):
                     if last_use.get(base(name), -1) <= i:
                         gone = known.pop(name)
@@ -160,7 +162,8 @@ class Engine:
                 continue
             rule = node.rule if isinstance(node.rule, Reduce) else node.rule.emits
             own = tuple(values[name] for name in node.inputs if name in values)
-            value = rule.finalize(merged[node.name], own, node.params)
+            with blaming(node):
+                value = rule.finalize(merged[node.name], own, node.params)
             if not isinstance(node.rule, Reduce):
                 found[f"{node.name}.emitted"] = value
             else:

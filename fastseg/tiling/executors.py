@@ -1,4 +1,4 @@
-"""Executors: who runs the tasks of a pass. The interface that every executor offers."""
+"""Executors: who runs the tasks of a pass. The interface that every executor offers, and the serial one."""
 
 from __future__ import annotations
 

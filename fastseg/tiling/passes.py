@@ -8,7 +8,7 @@ from typing import Any
 
 from fastseg.arrays import Namespace
 from fastseg.tiling.block import Block, Place
-from fastseg.tiling.program import Node
+from fastseg.tiling.program import Node, blaming
 from fastseg.tiling.rules import Halo, Local, Reduce
 from fastseg.tiling.volume import Volume
 from fastseg.types import Array, Box
@@ -59,7 +59,8 @@ class FusedPass:
         last_use = {name: i for i, node in enumerate(self.nodes) for name in node.inputs}
         partials: dict[str, Any] = {}
         for i, node in enumerate(self.nodes):
-            self._node(node, core, held, partials)
+            with blaming(node):
+                self._node(node, core, held, partials)
             for name in list(held):
                 if last_use.get(name, -1) <= i:
                     del held[name]

@@ -7,10 +7,12 @@ need together. Components and whole-volume rules are stages of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastseg.errors import InputError
 from fastseg.tiling.rules import Chain, Halo, Local, Reduce, Rule
 
 
@@ -57,7 +59,7 @@ def flatten(
     params : object
     """
     if not isinstance(rule, Chain):
-        return [Node(name, rule, tuple(inputs.values()), params, step or name, scratch)]
+        return [Node(name, rule, tuple(inputs.values()), params, step, scratch)]
     links = list(rule.links(params, tuple(inputs)))
     names = dict(inputs)
     nodes = []
@@ -67,9 +69,7 @@ def flatten(
         names[link.name] = own
         names[f"{link.name}.emitted"] = f"{own}.emitted"
         nodes.append(
-            Node(
-                own, link.rule, wanted, params if link.params is None else link.params, step or name, scratch
-            )
+            Node(own, link.rule, wanted, params if link.params is None else link.params, step, scratch)
         )
     return nodes
 
@@ -108,6 +108,17 @@ class Stage:
     @property
     def fused(self) -> bool:
         return fusible(self.nodes[0])
+
+
+@contextmanager
+def blaming(node: Node) -> Iterator[None]:
+    """Errors about the input say which step of the workflow found them."""
+    try:
+        yield
+    except InputError as error:
+        if not node.step or str(error).startswith("step '"):
+            raise
+        raise InputError(f"step '{node.step}': {error}") from error
 
 
 def base(name: str) -> str:

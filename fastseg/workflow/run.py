@@ -14,9 +14,10 @@ from fastseg.arrays import Namespace
 from fastseg.errors import InputError, UsageError
 from fastseg.operators.registry import get_operator
 from fastseg.operators.run import execute
-from fastseg.operators.spec import Params
 from fastseg.tiling import ArrayVolume, Engine, Volume
 from fastseg.types import Array, Box
+from fastseg.workflow.parameters import step_parameters
+from fastseg.workflow.program import as_foreground
 from fastseg.workflow.schema import Step, Workflow
 
 
@@ -161,7 +162,7 @@ def run_workflow(
                 del known[name]
     result = _array(known[final])
     if until is None:
-        outcome.result = as_result(workflow, result)
+        outcome.result = as_foreground(result, workflow.result)
     else:  # a step that passes its input on would hand out the caller's image
         shared = hasattr(result, "shape") and ns.xp.may_share_memory(result, image)
         outcome.result = result.copy() if shared else result
@@ -178,12 +179,6 @@ def check_ratio(rescale: float | None) -> None:
     """
     if rescale is not None and not 0 < rescale <= 100:
         raise UsageError(f"rescale ratio {rescale:g} is out of range: it must be above 0 and at most 100")
-
-
-def as_result(workflow: Workflow, found: Array) -> Array:
-    """A workflow's output: its foreground value where `found` is not 0, in its integer dtype."""
-    dtype = np.dtype(workflow.result.dtype)
-    return (found > 0).astype(dtype) * dtype.type(workflow.result.foreground)
 
 
 def step_id(workflow: Workflow, name: str) -> str:
@@ -232,20 +227,3 @@ def run_step(step: Step, inputs: list[Any], engine: Engine, rescale: float | Non
         return execute(spec, inputs, step_parameters(step, rescale, compat), engine)
     except InputError as error:
         raise InputError(f"step '{step.id}': {error}") from error
-
-
-def step_parameters(step: Step, rescale: float | None = None, compat: bool = False) -> Params:
-    """The parameters a step runs with."""
-    spec = get_operator(step.operator)
-    parameters = dict(step.parameters)
-    if compat and "compat" in spec.params.model_fields:
-        parameters["compat"] = True
-    if step.when == "rescale":
-        parameters["ratio"] = float(rescale if rescale is not None else 1)
-    if rescale is not None:
-        for name in step.times_ratio:
-            parameters[name] = parameters.get(name, spec.params.model_fields[name].default) * rescale
-    params, problems = spec.check(parameters)
-    if params is None:
-        raise UsageError(f"step '{step.id}': {problems[0].place}: {problems[0].message}")
-    return params

@@ -9,8 +9,8 @@ from skimage.measure import label
 from skimage.morphology import remove_small_objects as by_skimage
 
 from fastseg.operators import (
-    label_objects,
     fill_holes,
+    label_objects,
     remove_small_labels,
     remove_small_objects,
     remove_small_objects_slices,

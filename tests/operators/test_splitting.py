@@ -120,6 +120,17 @@ def test_object_by_object_is_the_flood_of_the_whole_volume(kind: str, seed: int)
     assert len(np.unique(expected)) > 3
 
 
+def test_the_background_around_the_bounding_box_of_an_object_counts() -> None:
+    objects = np.zeros((9, 12, 30), bool)
+    objects[2:7, 2:10, 3:27] = True
+    objects[2:7, 2:5, 10:14] = False
+    peaks = np.zeros_like(objects)
+    peaks[4, 5, 6] = peaks[4, 7, 21] = peaks[3, 7, 12] = True
+    seeds, _ = ndi.label(ndi.binary_dilation(peaks), FULL)
+    expected = flood(-ndi.distance_transform_edt(objects), seeds.astype(np.int32), objects, True)
+    np.testing.assert_array_equal(watershed_split(objects, peaks), expected)
+
+
 def test_each_region_holds_its_seed_and_stays_in_its_object() -> None:
     objects = mask("dense", (9, 15, 17), 5) & mask("dense", (9, 15, 17), 6)
     peaks = mask("sparse", (9, 15, 17), 7) & objects

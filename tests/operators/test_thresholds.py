@@ -28,6 +28,17 @@ def large(objects: np.ndarray, min_size: int) -> np.ndarray:
     return objects & (np.bincount(labels.ravel())[labels] >= min_size)
 
 
+def otsu_by_definition(x: np.ndarray) -> np.float32:
+    """From edges computed in float64 and rounded once; scikit-image's depend on NumPy's promotion rules."""
+    edges = np.linspace(float(x.min()), float(x.max()), 257).astype(np.float32)
+    counts, centres = np.histogram(x, bins=edges)[0].astype(float), (edges[1:] + edges[:-1]) / np.float32(2)
+    splits = []
+    for k in range(1, 256):
+        w1, w2 = counts[:k].sum(), counts[k:].sum()
+        splits.append(w1 * w2 * ((counts[:k] @ centres[:k]) / w1 - (counts[k:] @ centres[k:]) / w2) ** 2)
+    return centres[int(np.argmax(splits))]
+
+
 def thresholded_objects(x: np.ndarray, objects: np.ndarray, factor: float, global_check: bool) -> np.ndarray:
     labels, count = ndi.label(objects)
     found = np.zeros(x.shape, bool)
@@ -104,6 +115,16 @@ def test_otsu_of_every_object(kind: str, global_check: bool, factor: float) -> N
     got = object_otsu_threshold(x, objects, factor=factor, global_check=global_check)
     assert got.dtype == bool
     np.testing.assert_array_equal(got, thresholded_objects(x, objects, factor, global_check))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bins_of_an_object_are_exact_where_values_lie_on_their_edges(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.choice(np.linspace(4000, 4000.1 + seed / 10, 257), (5, 21, 23)).astype(np.float32)
+    objects = np.ones(x.shape, bool)
+    objects[:, 3:6, 4:9] = False
+    expected = objects & (x > otsu_by_definition(x[objects]))
+    np.testing.assert_array_equal(object_otsu_threshold(x, objects, factor=1.0), expected)
 
 
 def test_the_global_check_drops_dim_objects() -> None:

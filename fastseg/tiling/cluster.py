@@ -1,0 +1,192 @@
+"""Executors on Dask: worker processes of this machine, an existing cluster, or one worker a GPU.
+
+Dask only places work. Tasks are "read my box, compute, write my box"; there is no task graph: tasks are submitted in
+waves of a few per worker, so the scheduler's memory does not grow with the volume.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import fastseg
+from fastseg.errors import DeviceError, FastsegError, UsageError
+
+_WAVE = 3
+"""Tasks per worker in flight: one running, one waiting, one being sent."""
+
+_RETRIES = 3
+
+
+class ClusterExecutor:
+    """Runs tasks on the workers of a `distributed.Client`.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Notes
+    -----
+    A task whose worker is lost runs again on another one. All volumes that a task reads or writes must live on disks
+    that every worker reaches.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def map(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        waiting = iter(items)
+        shared = self.client.scatter(task, broadcast=True, hash=False)
+        flying: deque[Any] = deque()
+        try:
+            for item in waiting:  # alone: it makes the store that the others write to
+                yield self._send(shared, item).result()
+                break
+            room = _WAVE * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+            for item in waiting:
+                flying.append(self._send(shared, item))
+                if len(flying) >= room:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            self.client.cancel(list(flying))
+
+    def _send(self, shared: Any, item: Any) -> Any:
+        return self.client.submit(_call, shared, item, pure=False, retries=_RETRIES)
+
+
+def _call(task: Callable[[Any], Any], item: Any) -> Any:
+    return task(item)
+
+
+def _version() -> str:
+    return fastseg.__version__
+
+
+def _need_distributed() -> None:
+    if find_spec("distributed") is None:
+        raise UsageError("workers need Dask, which is not installed: pip install dask distributed")
+
+
+@contextmanager
+def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
+    """Worker processes on this machine, each with its share of the cores.
+
+    Parameters
+    ----------
+    count : int
+        Number of processes.
+    cores : int
+        Cores to share out; each worker's compiled loops get ``cores // count`` threads, at least one.
+
+    Raises
+    ------
+    UsageError
+        If Dask is missing or the count is below 1.
+    """
+    _need_distributed()
+    if count < 1:
+        raise UsageError(f"{count} workers were asked for: at least 1 is needed")
+    import dask
+    from distributed import Client, LocalCluster
+
+    threads = str(max(1, cores // count))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    environment = dict.fromkeys(names, threads)
+    settings = {
+        "distributed.nanny.pre-spawn-environ": environment,
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": False,
+        "distributed.comm.timeouts.connect": "60s",
+        "distributed.scheduler.allowed-failures": _RETRIES,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield ClusterExecutor(client)
+
+
+@contextmanager
+def existing_cluster(address: str) -> Iterator[ClusterExecutor]:
+    """The workers of a running Dask scheduler.
+
+    Raises
+    ------
+    UsageError
+        If the scheduler does not answer, has no workers, or workers run another version of fastseg.
+    """
+    _need_distributed()
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(f"scheduler {address} cannot be reached: {error}") from None
+    with client:
+        check_workers(client, address)
+        yield ClusterExecutor(client)
+
+
+def check_workers(client: Any, address: str) -> None:
+    """Refuse a cluster without workers, or with workers of another version.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        versions: dict[str, Any] = client.run(_version, on_error="return")
+    except ValueError:
+        versions = {}
+    if not versions:
+        raise UsageError(f"scheduler {address} has no workers: start some first")
+    for worker, version in versions.items():
+        if version != fastseg.__version__:
+            given = f"runs fastseg {version}" if isinstance(version, str) else "has no fastseg"
+            raise UsageError(
+                f"worker {worker} {given}, this is {fastseg.__version__}: install the same version"
+            )
+
+
+@contextmanager
+def gpu_workers(gpus: str) -> Iterator[ClusterExecutor]:
+    """One worker a GPU of this machine.
+
+    Parameters
+    ----------
+    gpus : str
+        ``all`` or numbers such as ``0,1``.
+
+    Raises
+    ------
+    DeviceError
+        If dask-cuda is missing or cannot start.
+    """
+    if find_spec("dask_cuda") is None:
+        raise DeviceError(
+            "--gpus needs dask-cuda: pip install 'fastseg-bio[gpu-cu12]' or 'fastseg-bio[gpu-cu13]'"
+        )
+    from dask_cuda import LocalCUDACluster
+    from distributed import Client
+
+    visible = None if gpus == "all" else gpus
+    try:
+        cluster: AbstractContextManager[Any] = LocalCUDACluster(
+            CUDA_VISIBLE_DEVICES=visible, dashboard_address=None
+        )
+    except FastsegError:
+        raise
+    except Exception as error:  # drivers and libraries raise many types
+        raise DeviceError(f"no worker could be started on GPUs '{gpus}': {error}") from None
+    with cluster as started, Client(started) as client:
+        yield ClusterExecutor(client)
