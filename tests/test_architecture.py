@@ -25,6 +25,7 @@ STAIRS = (
     "io",
     "errors",
     "types",
+    "version",
 )
 ONLY = {
     "kernels": {"kernels"},

@@ -27,7 +27,7 @@ from fastseg.cli.options import (
 from fastseg.cli.parsing import length_triple
 
 if TYPE_CHECKING:
-    from fastseg.screen.sweep import SweepOutcome
+    from fastseg.screen import SweepOutcome
 
 
 class View(StrEnum):
@@ -80,7 +80,7 @@ def sweep(
     voxel = length_triple(spacing, "--spacing")
 
     from fastseg.cli.progress import SweepBar
-    from fastseg.screen.sweep import SweepRequest, sweep_file
+    from fastseg.screen import SweepRequest, sweep_file
 
     request = SweepRequest(
         workflow=workflow,

@@ -11,7 +11,8 @@ from fastseg.screen.events import (
     StepStarted,
 )
 from fastseg.screen.request import SegmentRequest
-from fastseg.screen.sweep import SweepOutcome, SweepRequest, sweep_file
+from fastseg.screen.sweep import SweepOutcome, sweep_file
+from fastseg.screen.sweep_request import SweepRequest
 
 __all__ = [
     "Event",

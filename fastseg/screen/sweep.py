@@ -10,69 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastseg.arrays import Device, parse_device, to_device
-from fastseg.errors import Problems, UsageError, WriteError
+from fastseg.arrays import to_device
+from fastseg.errors import UsageError, WriteError
 from fastseg.io import Image, prepare_directory, read, write_mask
 from fastseg.io.atomic import atomic_output
 from fastseg.io.contact_sheet import Panel, write_contact_sheet
-from fastseg.io.units import check_spacing
 from fastseg.screen.grids import rescaled_spacing
 from fastseg.screen.outputs import Ledger, discard
-from fastseg.screen.request import check_not_inside_image, check_rescale
+from fastseg.screen.sweep_request import SweepRequest, check_sweep
 from fastseg.tiling import Engine
-from fastseg.types import Spacing
-from fastseg.workflow.edit import parameter_value, parse_assignment, with_assignments
-from fastseg.workflow.load import get_workflow
-from fastseg.workflow.run import check_ratio
+from fastseg.workflow.edit import parameter_value
 from fastseg.workflow.schema import Workflow
 from fastseg.workflow.spacing import spacing_note
 from fastseg.workflow.sweep import SweepPoint, run_sweep
-from fastseg.workflow.variation import SweepPlan, Variation, parse_variation, plan_sweep
-
-VIEWS = ("middle", "projection")
-
-
-@dataclass(frozen=True)
-class SweepRequest:
-    """What to vary, and what to write where.
-
-    Attributes
-    ----------
-    workflow : str, Path or Workflow
-        Name (see ``fastseg workflows list``) or definition file.
-    output : str or Path
-        Folder of the results; made if it does not exist.
-    variations : sequence of str
-        Parameters and their values, as ``STEP.PARAMETER=FROM:TO:COUNT`` or ``STEP.PARAMETER=A,B,C``.
-    assignments : sequence of str
-        Other parameters that replace the definition's, as ``STEP.PARAMETER=VALUE``.
-    device, channel, scene, time, axes, spacing, rescale, compat, overwrite
-        As in `SegmentRequest`.
-    view : {"middle", "projection"}
-        What the contact sheet shows: the middle plane, or the maximum projection along z.
-    save_masks : bool
-        Write the mask of every combination as well (OME-TIFF).
-    """
-
-    workflow: str | Path | Workflow
-    output: str | Path
-    variations: Sequence[str]
-    assignments: Sequence[str] = ()
-    device: str | Device = "auto"
-    channel: int | str | None = None
-    scene: int | str | None = None
-    time: int | None = None
-    axes: str | None = None
-    spacing: Sequence[float] | None = None
-    rescale: float | None = None
-    compat: bool = False
-    view: Literal["middle", "projection"] = "middle"
-    save_masks: bool = False
-    overwrite: bool = False
+from fastseg.workflow.variation import SweepPlan
 
 
 @dataclass(frozen=True)
@@ -215,51 +170,6 @@ def sweep_file(
     return SweepOutcome(
         names, tuple(points), outputs, _notes(plan.workflow, image, request.rescale), perf_counter() - started
     )
-
-
-def check_sweep(request: SweepRequest) -> tuple[SweepPlan, Device, Spacing | None]:
-    """Everything that can be wrong without looking at the image.
-
-    Returns
-    -------
-    plan : SweepPlan
-    device : Device
-    spacing : tuple of float or None
-
-    Raises
-    ------
-    UsageError
-        For a workflow, parameter, value, device, spacing, ratio, view or output folder that cannot be used.
-    """
-    workflow = with_assignments(get_workflow(request.workflow), request.assignments)
-    if request.view not in VIEWS:
-        raise UsageError(f"view '{request.view}' is unknown: use {' or '.join(VIEWS)}")
-    variations = _variations(workflow, request)
-    check_ratio(request.rescale)
-    plan = plan_sweep(workflow, variations)
-    device = parse_device(request.device)
-    if request.rescale is not None:
-        for definition in plan.definitions:
-            check_rescale(request.rescale, definition, request.compat)
-    check_not_inside_image(Path(request.output))
-    return plan, device, None if request.spacing is None else check_spacing(request.spacing)
-
-
-def _variations(workflow: Workflow, request: SweepRequest) -> list[Variation]:
-    found, problems = [], []
-    fixed = [parse_assignment(text)[0] for text in request.assignments]
-    for text in request.variations:
-        try:
-            variation = parse_variation(text)
-        except UsageError as error:
-            problems.append(str(error))
-            continue
-        found.append(variation)
-        if any(variation.target.overlaps(target) for target in fixed):
-            problems.append(f"{variation.target}: is set and varied")
-    if problems:
-        raise Problems(f"sweep of workflow '{workflow.name}'", problems)
-    return found
 
 
 def _plane(volume: np.ndarray, view: str) -> np.ndarray:

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-import fastseg
 from fastseg.errors import DeviceError, FastsegError, UsageError
+from fastseg.version import __version__
 
 _WAVE = 3
 """Tasks per worker in flight: one running, one waiting, one being sent."""
@@ -64,7 +64,7 @@ def _call(task: Callable[[Any], Any], item: Any) -> Any:
 
 
 def _version() -> str:
-    return fastseg.__version__
+    return __version__
 
 
 def _need_distributed() -> None:
@@ -151,10 +151,10 @@ def check_workers(client: Any, address: str) -> None:
     if not versions:
         raise UsageError(f"scheduler {address} has no workers: start some first")
     for worker, version in versions.items():
-        if version != fastseg.__version__:
+        if version != __version__:
             given = f"runs fastseg {version}" if isinstance(version, str) else "has no fastseg"
             raise UsageError(
-                f"worker {worker} {given}, this is {fastseg.__version__}: install the same version"
+                f"worker {worker} {given}, this is {__version__}: install the same version"
             )
 
 

@@ -296,6 +296,35 @@ def test_a_sweep_with_all_options(tmp_path: Path, everything: Path, cli: Cli) ->
     assert (sheets[0] != sheets[1]).mean() > 0.05
 
 
+def test_every_panel_shows_its_own_mask(
+    tmp_path: Path, everything: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = []
+    monkeypatch.setattr(
+        "fastseg.screen.sweep.write_contact_sheet",
+        lambda path, plane, panels, **options: sheets.append((plane, panels, options)),
+    )
+    path = write_stack(tmp_path / "a.tif", stack(1))
+    # The later step is named first: points are not run in the order of the panels.
+    vary = ("--vary", "over.value=0.2,0.5,0.8", "--vary", "norm.scaling=[0],[1, 2]")
+    result = cli("sweep", path, "-w", everything, *vary, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    ((plane, panels, options),) = sheets
+    np.testing.assert_array_equal(plane, stack(1)[4])
+    assert options["columns"] == 2
+    assert "(definition: over.value = 0.5, norm.scaling = [0])" in options["title"]
+    pairs = [(value, scaling) for value in (0.2, 0.5, 0.8) for scaling in ("[0]", "[1, 2]")]
+    assert len(panels) == 6
+    for panel, (value, scaling) in zip(panels, pairs, strict=True):
+        definition = with_assignments(
+            load_file(everything), [f"over.value={value}", f"norm.scaling={scaling}"]
+        )
+        truth = run_workflow(definition, stack(1)).result > 0
+        np.testing.assert_array_equal(panel.mask, truth[4])
+        assert panel.heading == (f"over.value = {value}", f"norm.scaling = {scaling}")
+        assert panel.facts[0] == f"{np.count_nonzero(truth):,} voxels"
+
+
 def test_a_sweep_replaces_nothing_unless_told_so(tmp_path: Path, bright: Path, cli: Cli) -> None:
     path = write_stack(tmp_path / "a.tif", stack(1))
     run = ("sweep", path, "-w", bright, "--vary", "over.value=200,800", "-o", tmp_path / "out")
