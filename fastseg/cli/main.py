@@ -13,6 +13,7 @@ from fastseg.cli.guard import EXIT_INTERRUPTED, settings
 from fastseg.cli.info import info
 from fastseg.cli.inspect import inspect
 from fastseg.cli.operators import operators
+from fastseg.cli.plan import plan
 from fastseg.cli.segment import segment
 from fastseg.cli.suggest import suggest
 from fastseg.cli.sweep import sweep
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings=_CONTEXT,
 )
 app.command(context_settings=_CONTEXT)(segment)
+app.command(context_settings=_CONTEXT)(plan)
 app.command(context_settings=_CONTEXT)(sweep)
 app.command(context_settings=_CONTEXT)(suggest)
 app.command(name="inspect", context_settings=_CONTEXT)(inspect)

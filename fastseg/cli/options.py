@@ -71,3 +71,12 @@ CompatOption = Annotated[
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="Memory for all processes together, such as 4GiB; tiles are made to fit."
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Worker processes that share an image's tiles (needs Dask).")
+]

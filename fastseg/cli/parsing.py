@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastseg.errors import UsageError
 
 
@@ -45,3 +47,33 @@ def length_triple(text: str | None, option: str) -> tuple[float, float, float] |
             f"{option} '{text}' is not a voxel size: give three lengths z,y,x in micrometres, such as 0.29,0.11,0.11"
         )
     return z, y, x
+
+
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+
+
+def memory_size(text: str | None) -> int | None:
+    """A number of bytes such as ``4GiB``, ``500MB`` or ``2g``; None stays None.
+
+    Raises
+    ------
+    UsageError
+        For anything else, and for less than one byte.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
+    size = int(float(match[1]) * _UNITS.get(match[2], 0)) if match else 0
+    if size < 1:
+        raise UsageError(f"'{text}' is not a memory size: write a number and a unit, such as 4GiB or 500MB")
+    return size

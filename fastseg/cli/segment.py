@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from fastseg.cli.options import (
     CompatOption,
     DebugOption,
     DeviceOption,
+    MemoryOption,
     OutputOption,
     OverwriteOption,
     RescaleOption,
@@ -23,9 +25,10 @@ from fastseg.cli.options import (
     SetOption,
     SpacingOption,
     TimeOption,
+    WorkersOption,
     WorkflowOption,
 )
-from fastseg.cli.parsing import length_triple, whole_triple
+from fastseg.cli.parsing import length_triple, memory_size, whole_triple
 
 if TYPE_CHECKING:
     from fastseg.screen import ItemOutcome
@@ -81,12 +84,27 @@ def segment(
         typer.Option(metavar="Z,Y,X", help="Largest tile in voxels; the results do not depend on it."),
     ] = None,
     compat: CompatOption = False,
+    memory: MemoryOption = None,
+    workers: WorkersOption = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Use the workers of a running Dask scheduler.")
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option(metavar="all|0,1", help="One worker process on each of these GPUs.")
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for intermediate volumes; the temporary folder by default."),
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """Segment images, one after another.
 
     Writes <name>_struct_segmentation.tiff for each image. An image that cannot be segmented is reported and does not
     stop the others.
+
+    --memory, --workers, --scheduler, --gpus and --scratch let an image be larger than memory: it is computed stage by
+    stage, tile by tile, with the same result.
 
     Exit code: 0 if all went well, 1 if some images failed, 2 if the request was wrong, 130 after Ctrl-C.
     """
@@ -116,6 +134,11 @@ def segment(
         overwrite=overwrite,
         tile=size,
         compat=compat,
+        memory=memory_size(memory),
+        workers=workers,
+        scheduler=scheduler,
+        gpus=gpus,
+        scratch=scratch,
     )
     started = perf_counter()
     reporter = Reporter()

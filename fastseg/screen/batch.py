@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from fastseg.arrays import to_device, to_host
 from fastseg.errors import FastsegError, UsageError, WriteError
-from fastseg.io import find_images, image_stem, prepare_directory, read
+from fastseg.io import Image, find_images, image_stem, prepare_directory, read
 from fastseg.screen.events import (
     Event,
     ItemFinished,
@@ -24,11 +25,12 @@ from fastseg.screen.events import (
     RunStarted,
     StepStarted,
 )
+from fastseg.screen.large import Workplace, out_of_core, workplace
 from fastseg.screen.naming import Outputs, plan_outputs
 from fastseg.screen.outputs import Ledger, plain, write_outputs
 from fastseg.screen.request import Plan, SegmentRequest, check_request
-from fastseg.tiling import Engine
-from fastseg.workflow.run import StepEvent, run_workflow
+from fastseg.tiling.source import ImageVolume, LazyArray
+from fastseg.workflow.run import Outcome, StepEvent, run_workflow
 from fastseg.workflow.spacing import matching_ratio, spacing_note, to_grid
 
 
@@ -82,8 +84,14 @@ def segment_files(
             prepare_directory(plan.output)
         except WriteError as error:
             raise UsageError(str(error)) from error
-    engine = Engine(request.tile, device=plan.device)
     ledger = Ledger(images)
+    with workplace(plan) as place:
+        return _segment_all(items, plan, place, ledger, on_event)
+
+
+def _segment_all(
+    items: list[_Item], plan: Plan, place: Workplace, ledger: Ledger, on_event: Callable[[Event], None]
+) -> list[ItemOutcome]:
     total = len(items)
     on_event(RunStarted(plan.workflow.name, str(plan.device), total))
     outcomes = []
@@ -93,7 +101,7 @@ def segment_files(
         try:
             if item.error is not None:
                 raise item.error
-            outcome = _segment_one(item.source, plan, engine, ledger, on_event)
+            outcome = _segment_one(item.source, plan, place, ledger, on_event)
         except _Relayed as relayed:
             raise relayed.original from None
         except Exception as error:
@@ -138,7 +146,7 @@ def _check_stems(plan: Plan, images: list[Path]) -> None:
 
 
 def _segment_one(
-    source: str, plan: Plan, engine: Engine, ledger: Ledger, on_event: Callable[[Event], None]
+    source: str, plan: Plan, place: Workplace, ledger: Ledger, on_event: Callable[[Event], None]
 ) -> ItemOutcome:
     def relay(event: Event) -> None:
         try:
@@ -162,12 +170,22 @@ def _segment_one(
     )
     outputs = plan_outputs(plan, image.stem)
     ledger.check(outputs.paths(), request.overwrite)
+    if request.out_of_core:
+        with out_of_core(plan, image, place, on_step) as (large, extra):
+            relay(ItemPhase(source, "writing"))
+            lazy = LazyArray(ImageVolume(image))
+            write_outputs(plan, outputs, image, lazy, large, Outcome(large))
+            written = outputs.paths()
+            ledger.record(written, source)
+            return _finished(
+                source, plan, outputs, written, started, [*image.notes, *extra], large, image, None
+            )
     ratio = matching_ratio(plan.workflow, image.spacing) if request.match_spacing else request.rescale
     volume = image.volume()
     outcome = run_workflow(
         plan.workflow,
         to_device(volume, plan.device),
-        engine=engine,
+        engine=place.engine(request.tile),
         rescale=ratio,
         keep=outputs.kept(),
         on_step=on_step,
@@ -184,11 +202,27 @@ def _segment_one(
     written = outputs.paths()
     ledger.record(written, source)
     notes = [*image.notes, *outcome.notes]
+    return _finished(source, plan, outputs, written, started, notes, result, image, ratio)
+
+
+def _finished(
+    source: str,
+    plan: Plan,
+    outputs: Outputs,
+    written: list[Path],
+    started: float,
+    notes: list[str],
+    result: Any,
+    image: Image,
+    ratio: float | None,
+) -> ItemOutcome:
+    request = plan.request
+    ratio = request.rescale if request.out_of_core else ratio
     note = None if request.match_spacing else spacing_note(plan.workflow, image.spacing, ratio)
     facts = _facts(plan, outputs, result)
     if facts.get("foreground") == 0:
         here = "" if plan.until is None else f" by step '{plan.until}'"
-        notes.append(f"no voxel was segmented{here}")
+        notes = [*notes, f"no voxel was segmented{here}"]
     return ItemOutcome(
         source=source,
         outputs=tuple(written),
@@ -204,7 +238,9 @@ def _facts(plan: Plan, outputs: Outputs, result: Any) -> dict[str, Any]:
         return {"values": {outputs.scalars[plan.until]: plain(result)}}
     if result.dtype.kind == "f":
         return {"limits": (float(result.min()), float(result.max()))}
-    return {"foreground": int(np.count_nonzero(result)), "voxels": int(result.size)}
+    shape = tuple(int(n) for n in result.shape)
+    planes = (np.count_nonzero(result[z]) for z in range(shape[0]))  # a large result is read plane by plane
+    return {"foreground": int(sum(planes)), "voxels": prod(shape)}
 
 
 def _failure(source: str, error: Exception, seconds: float) -> ItemOutcome:

@@ -44,7 +44,7 @@ class _Resampled:
         return map_coordinates(plane, np.meshgrid(*axes, indexing="ij"), order=1, mode="nearest")
 
 
-def on_grid(volume: np.ndarray, shape: tuple[int, ...]) -> Any:
+def on_grid(volume: Any, shape: tuple[int, ...]) -> Any:
     """`volume` as it is if it has this shape, else its planes resampled to it, for display.
 
     For a single plane of a stack it is the maximum projection.

@@ -57,7 +57,7 @@ class Ledger:
 
 
 def write_outputs(
-    plan: Plan, outputs: Outputs, image: Image, volume: np.ndarray, result: Any, outcome: Outcome
+    plan: Plan, outputs: Outputs, image: Image, volume: Any, result: Any, outcome: Outcome
 ) -> None:
     """Write everything or nothing.
 
@@ -70,7 +70,7 @@ def write_outputs(
     image : Image
         For its name and voxel size.
     volume : array (Z, Y, X)
-        The raw voxels.
+        The raw voxels; like the result it may be one that reads from disk what is asked for.
     result : array (Z, Y, X) or value
         The segmentation, or the result of the step that the run ended with; on the grid that the workflow left it on,
         unless it was brought back.
@@ -128,7 +128,7 @@ def _write_array(result: np.ndarray, image: Image, volume: np.ndarray, overwrite
         write_image(path, result, spacing=spacing, name=name, overwrite=overwrite)
 
 
-def _write_preview(plan: Plan, image: Image, volume: np.ndarray, result: np.ndarray, path: Path) -> None:
+def _write_preview(plan: Plan, image: Image, volume: Any, result: Any, path: Path) -> None:
     if result.ndim == 2:
         result = result[np.newaxis]
     title = f"{image.stem}: {plan.workflow.name}" + ("" if plan.until is None else f", step {plan.until}")

@@ -68,6 +68,17 @@ class SegmentRequest:
         Largest tile (z, y, x) in voxels. The result does not depend on it.
     compat : bool
         Restore what is corrected on purpose in the reference implementation's operators.
+    memory : int, optional
+        Bytes that all processes together may take. This and the following four make the run go stage by stage with
+        intermediate volumes on disk, for images larger than memory; the results are the same.
+    workers : int, optional
+        Worker processes on this machine.
+    scheduler : str, optional
+        Address of a running Dask scheduler, whose workers are used.
+    gpus : str, optional
+        ``all`` or numbers such as ``0,1``: one worker a GPU.
+    scratch : str or Path, optional
+        Folder for the intermediate volumes; the system's temporary folder by default.
     """
 
     workflow: str | Path | Workflow
@@ -88,6 +99,17 @@ class SegmentRequest:
     overwrite: bool = False
     tile: tuple[int, int, int] | None = None
     compat: bool = False
+    memory: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    gpus: str | None = None
+    scratch: str | Path | None = None
+
+    @property
+    def out_of_core(self) -> bool:
+        """Whether the run goes stage by stage with intermediate volumes on disk."""
+        given = (self.memory, self.workers, self.scheduler, self.gpus, self.scratch)
+        return any(item is not None for item in given)
 
 
 @dataclass(frozen=True)
@@ -134,17 +156,40 @@ def check_request(request: SegmentRequest) -> Plan:
                 f"--match-spacing finds the ratio itself: leave out --rescale {request.rescale:g}"
             )
         check_matchable(workflow)
+    if request.out_of_core:
+        _check_out_of_core(request)
     output = Path(request.output)
     check_not_inside_image(output)
     return Plan(
         request=request,
         workflow=workflow,
-        device=device,
+        device=parse_device("cuda") if request.gpus is not None else device,
         output=output,
         spacing=None if request.spacing is None else check_spacing(request.spacing),
         suffix=FORMATS[request.format],
         until=until,
     )
+
+
+def _check_out_of_core(request: SegmentRequest) -> None:
+    places = {"--workers": request.workers, "--scheduler": request.scheduler, "--gpus": request.gpus}
+    given = [name for name, value in places.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other: choose where the work is done")
+    if request.workers is not None and request.workers < 1:
+        raise UsageError(f"{request.workers} workers were asked for: at least 1 is needed")
+    if request.memory is not None and request.memory < 1:
+        raise UsageError(f"a memory budget of {request.memory} bytes is not possible: give more than 0")
+    wanted = {
+        "--until": request.until is not None,
+        "--save-steps": request.save_steps,
+        "--match-spacing": request.match_spacing,
+    }
+    for name, asked in wanted.items():
+        if asked:
+            raise UsageError(
+                f"{name} works in memory only: leave out --memory, --workers, --scheduler, --gpus and --scratch"
+            )
 
 
 def _check_picture(workflow: Workflow, until: str) -> None:

@@ -37,6 +37,10 @@ class ClusterExecutor:
     def __init__(self, client: Any) -> None:
         self.client = client
 
+    def workers(self) -> int:
+        """Number of workers at the moment."""
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+
     def map(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         waiting = iter(items)
         shared = self.client.scatter(task, broadcast=True, hash=False)
@@ -45,7 +49,7 @@ class ClusterExecutor:
             for item in waiting:  # alone: it makes the store that the others write to
                 yield self._send(shared, item).result()
                 break
-            room = _WAVE * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+            room = _WAVE * max(1, self.workers())
             for item in waiting:
                 flying.append(self._send(shared, item))
                 if len(flying) >= room:
@@ -153,9 +157,7 @@ def check_workers(client: Any, address: str) -> None:
     for worker, version in versions.items():
         if version != __version__:
             given = f"runs fastseg {version}" if isinstance(version, str) else "has no fastseg"
-            raise UsageError(
-                f"worker {worker} {given}, this is {__version__}: install the same version"
-            )
+            raise UsageError(f"worker {worker} {given}, this is {__version__}: install the same version")
 
 
 @contextmanager

@@ -145,8 +145,8 @@ def bin_numbers(values: Array, edges: Array, xp: Any) -> Array:
 
     The bin is estimated by one multiplication and corrected by comparison with the edges, as `numpy.histogram` does.
     """
-    low = np.float64(edges[0])
-    span = np.float64(edges[-1]) - low
+    low = float(edges[0])
+    span = float(edges[-1]) - low
     scale = BINS / span if span > 0 else 0.0  # edges around a large single value can round to that value
     bins = xp.clip(((values - low) * scale).astype(np.int32), 0, BINS - 1)
     bins -= values < edges[bins]
