@@ -22,7 +22,8 @@ COMMANDS = [line for block in _blocks("bash") for line in block.splitlines() if 
 
 
 def test_readme_shows_every_kind_of_command() -> None:
-    assert {shlex.split(c)[1] for c in COMMANDS} == {"segment", "inspect", "workflows", "operators", "info"}
+    shown = {shlex.split(c)[1] for c in COMMANDS}
+    assert shown == {"segment", "sweep", "suggest", "plan", "inspect", "workflows", "operators", "info"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -37,7 +38,8 @@ def test_readme_command_runs(command: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if "-o" in words:
-        assert any(tmp_path.glob("*_struct_segmentation.tiff"))
+        made = {"sweep": "*_sweep.png"}.get(words[1], "*_struct_segmentation.tiff")
+        assert any(tmp_path.glob("*.tiff" if "--until" in words else made))
 
 
 def test_readme_python_runs() -> None:
