@@ -34,7 +34,7 @@ class FilamentParams(Params):
     """Parameters of `multiscale_filaments_2d`."""
 
     scales: Pairs = Field(
-        description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff"
+        description="pairs [sigma, cutoff]: sigma in voxels; the response, 0 to 1, must exceed cutoff"
     )
 
     @field_validator("scales")
@@ -48,7 +48,7 @@ class FilamentParams(Params):
 class OneSliceParams(SlicesParams):
     """Parameters of `jerman_vesselness_one_slice`."""
 
-    z: int = Field(ge=0, description="the plane to filter")
+    z: int = Field(ge=0, description="number of the plane to filter, from 0")
 
 
 def _reach(params: FilamentParams) -> Halo:

@@ -15,7 +15,7 @@ from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.operators.thresholds import otsu, otsu_of_counts
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Reduce, Table
 from fastseg.tiling.rules import full_connectivity
-from fastseg.tiling.statistics import EXTREMA, HISTOGRAM, assemble, kept, per_plane, sum_of
+from fastseg.tiling.statistics import EXTREMA, HISTOGRAM, assemble, kept, pair, per_plane, sum_of
 from fastseg.types import Array, Box
 
 
@@ -149,11 +149,19 @@ def _centroids(
     return [tuple(round(s / count) for s in sums) for _, (count, *sums) in sorted(partial.items())]
 
 
+def _shape(block: Block) -> tuple[int, ...]:
+    return block.place.shape
+
+
 def _place_seeds(block: Block) -> Array:
     """Seeds at the centroids of one plane, numbered in the order of the objects."""
-    z, centroids = block.values
+    z, centroids, plane = block.values
     core, shape = block.place.core, block.place.shape
     z = int(z)
+    if plane != shape[1:]:
+        raise InputError(
+            f"seeds_from_slice: 'mask' has shape {plane}, the planes of 'like' have {shape[1:]}; they must be equal"
+        )
     if not 0 <= z < shape[0]:
         raise InputError(f"seeds_from_slice: there is no plane {z}; the image has planes 0 to {shape[0] - 1}")
     seeds = np.zeros(core.shape, np.int32)
@@ -175,7 +183,8 @@ def seed_links(mask: str, like: str, z: str) -> list[Link]:
         Link("large", large, (mask,)),
         Link("objects", number, ("large",)),
         Link("centroids", Reduce(_position_sums, _add_positions, _centroids), ("objects",)),
-        Link("out", Local(_place_seeds), (like, z, "centroids")),
+        Link("shape", Reduce(_shape, max, pair), (mask,)),
+        Link("out", Local(_place_seeds), (like, z, "centroids", "shape")),
     ]
 
 

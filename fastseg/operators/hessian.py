@@ -21,8 +21,10 @@ _STENCIL = 2
 class HessianParams(Params):
     """Parameters shared by `hessian_element` and `hessian_eigenvalue`."""
 
-    sigma: float = Field(default=1.0, ge=0, le=1000, description="smoothing in voxels; 0 for none")
-    scale: bool = Field(default=True, description="multiply by sigma squared")
+    sigma: float = Field(
+        default=1.0, ge=0, le=1000, description="standard deviation of the smoothing in voxels; 0 for none"
+    )
+    scale: bool = Field(default=True, description="multiply by sigma squared (voxels squared)")
     white_on_black: bool = Field(
         default=True, description="False: change the sign (only together with scale)"
     )

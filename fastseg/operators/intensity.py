@@ -32,7 +32,7 @@ class NormalizeParams(Params):
     scaling: Annotated[tuple[float, ...], Listed] = Field(
         description="[v] with v < 1: minimum to maximum; [v] with v >= 1: the same, voxels above v become the minimum "
         "first; [a, b]: mean - a std to mean + b std; [a, b, c, d]: c - a std to d + b std, std of the voxels "
-        "between c and d"
+        "between c and d. v, c and d are grey values of the image, a and b numbers of standard deviations"
     )
 
     @field_validator("scaling")

@@ -17,7 +17,7 @@ from fastseg.types import Array
 class MaskImageParams(Params):
     """Parameters of `mask_image`."""
 
-    value: float = Field(default=0.0, description="value of the masked voxels")
+    value: float = Field(default=0.0, description="grey value of the masked voxels")
 
 
 class SetWhereParams(Params):
@@ -78,7 +78,9 @@ def _set_links(params: SetWhereParams, inputs: tuple[str, ...]) -> Sequence[Link
 def _remove_labels(block: Block) -> Array:
     xp = block.ns.xp
     (labels,) = block.arrays
-    ids = xp.asarray([i for i in block.params.ids if np.can_cast(np.min_scalar_type(i), np.int64)], np.int64)
+    low, high = (0, 1) if labels.dtype == bool else (np.iinfo(labels.dtype).min, np.iinfo(labels.dtype).max)
+    # in the type of the labels: mixed integer types would be compared as float64
+    ids = xp.asarray([i for i in block.params.ids if low <= i <= high], labels.dtype)
     return xp.where(xp.isin(labels, ids), labels.dtype.type(0), labels)
 
 

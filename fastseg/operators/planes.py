@@ -85,7 +85,7 @@ _SAME = Output("mask", summary="bool, same shape")
 REMOVE_HOT_PIXELS = OpSpec(
     name="remove_hot_pixels",
     summary="Clear columns along z that are foreground in all planes but two, and their surroundings",
-    description="A hot column is dilated by a disk of radius 2. With two planes or fewer everything is cleared.",
+    description="A hot column is dilated by a disk of radius 2 pixels. With two planes or fewer everything is cleared.",
     inputs=_MASK,
     output=_SAME,
     rule=Chain(_hot_links),

@@ -28,7 +28,7 @@ class SpotsParams(Params):
     """Parameters of `multiscale_spots` and `multiscale_spots_slices`."""
 
     scales: Pairs = Field(
-        description="pairs [sigma, cutoff]: sigma in voxels, the response must exceed cutoff"
+        description="pairs [sigma, cutoff]: sigma in voxels; the response, in grey values, must exceed cutoff"
     )
 
     @field_validator("scales")
@@ -43,9 +43,9 @@ class Spots2dParams(Params):
     """Parameters of `multiscale_spots_2d`."""
 
     sigmas: Annotated[tuple[Annotated[float, Field(ge=0, le=1000)], ...], Listed] = Field(
-        description="scales in voxels"
+        description="scales in pixels"
     )
-    cutoff: float = Field(description="what the response at any scale must exceed")
+    cutoff: float = Field(description="what the response at any scale must exceed, in grey values")
 
 
 def laplacian(image: Array, sigma: float, axes: tuple[int, ...], ndi: Any) -> Array:

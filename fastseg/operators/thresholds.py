@@ -82,7 +82,7 @@ class CoarseParams(Params):
         description="global threshold: triangle, median, or the mean of both"
     )
     min_size: int = Field(ge=0, description="smallest object that is kept, in voxels")
-    dilate: bool = Field(default=False, description="dilate the result by a ball of radius 2")
+    dilate: bool = Field(default=False, description="dilate the result by a ball of radius 2 voxels")
 
 
 class ObjectOtsuParams(Params):

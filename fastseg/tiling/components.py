@@ -96,9 +96,9 @@ def _label_tile(
     local.write(core, labels)
     flat = labels.ravel()
     inside = ns.xp.flatnonzero(flat)
-    first = ns.xp.full(count + 1, flat.size, dtype=np.int64)
-    ns.xp.minimum.at(first, flat[inside], inside)
-    index = np.unravel_index(to_host(first[1:]), core.shape)
+    first = ns.xp.full(count + 1, flat.size, dtype=np.uint64)  # CuPy has no atomic minimum of int64
+    ns.xp.minimum.at(first, flat[inside], inside.astype(np.uint64))
+    index = np.unravel_index(to_host(first[1:]).astype(np.int64), core.shape)
     moved = tuple(i + a for i, a in zip(index, core.start, strict=True))
     return count, np.ravel_multi_index(moved, shape).astype(np.int64)
 

@@ -1,7 +1,5 @@
 """Peaks of one object: against a plain SciPy implementation and the reference implementation."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage as ndi
 
 from fastseg.kernels.cpu.peaks import object_peaks
+from tests.golden import archive
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "operators.npz"
 FULL = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -140,12 +138,8 @@ def test_shapes_must_agree() -> None:
 
 
 def test_reproduces_the_reference() -> None:
-    if not GOLDEN.exists():
-        pytest.skip(f"the reference's results are not at {GOLDEN}")
-    with np.load(GOLDEN) as golden:
-        image, mask, expected = (
-            golden[name] for name in ("gaussian_3d", "masked_object_ave", "local_maxima")
-        )
+    golden = archive("operators")
+    image, mask, expected = (golden[name] for name in ("gaussian_3d", "masked_object_ave", "local_maxima"))
     components, _ = ndi.label(mask, FULL)
     searched = np.zeros_like(components)
     searched[2:-2, 2:-2, 2:-2] = components[2:-2, 2:-2, 2:-2]

@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from scipy import ndimage as ndi
 from skimage.segmentation import watershed
 
 from fastseg.kernels.cpu.watershed import flood
+from tests.golden import archive
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "operators.npz"
 FULL = np.ones((3, 3, 3), dtype=bool)
 SHAPES = [(1, 23, 31), (9, 14, 11), (1, 1, 40), (17, 1, 13), (12, 15, 1), (2, 3, 2), (1, 1, 1)]
 
@@ -262,12 +261,10 @@ def test_shapes_must_agree(wrong: int) -> None:
 @pytest.fixture(scope="module")
 def cut() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return cost, seeds and mask of the reference's watershed cutting, and its labels."""
-    if not GOLDEN.exists():
-        pytest.skip(f"the reference's results are not at {GOLDEN}")
-    with np.load(GOLDEN) as golden:
-        mask, peaks, labels = (
-            golden[name] for name in ("masked_object_ave", "local_maxima", "watershed_cutting")
-        )
+    golden = archive("operators")
+    mask, peaks, labels = (
+        golden[name] for name in ("masked_object_ave", "local_maxima", "watershed_cutting")
+    )
     seeds, _ = ndi.label(ndi.binary_dilation(peaks > 0), FULL)
     return -ndi.distance_transform_edt(mask), np.where(mask, seeds, 0), mask, labels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -65,7 +66,13 @@ class ScanOrder(np.random.Generator):
 
 
 def medial_axis_in_scan_order(plane: np.ndarray) -> np.ndarray:
-    return medial_axis(plane, rng=ScanOrder())
+    return _medial_axis(plane.tobytes(), plane.shape)
+
+
+@lru_cache(maxsize=512)
+def _medial_axis(plane: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """Remembered: scikit-image sets up its tables in every call, which takes longer than a small plane."""
+    return medial_axis(np.frombuffer(plane, bool).reshape(shape), rng=ScanOrder())
 
 
 def thinned(mask: np.ndarray, min_thickness: float, thin: int) -> np.ndarray:

@@ -22,6 +22,8 @@ IMAGE_OPERATORS = [
     n for n, s in registry().items() if "image" in s.inputs[0].kinds and s.inputs[0].kinds[-1] == "image"
 ]
 
+MASK_OPERATORS = [n for n, s in registry().items() if any(i.kinds == ("mask",) for i in s.inputs)]
+
 
 @cache
 def example(name: str, shape: tuple[int, ...]) -> tuple[list[Any], dict[str, Any]]:
@@ -110,6 +112,18 @@ def test_images_of_any_type_are_used_as_float32(name: str, dtype: type) -> None:
     others = example(name, SHAPE)[0][1:]
     expected = outcome(name, [x.astype(np.float32), *others], parameters)
     assert_identical(outcome(name, [x, *others], parameters), expected)
+
+
+@pytest.mark.parametrize(
+    "value", [np.uint8(255), np.int16(-1), np.float32(0.5), np.float64(-1e-300)], ids=repr
+)
+@pytest.mark.parametrize("name", MASK_OPERATORS)
+def test_masks_of_any_type_are_true_where_they_are_not_zero(name: str, value: Any) -> None:
+    inputs, parameters = example(name, SHAPE)
+    masked = [item.dtype == bool if isinstance(item, np.ndarray) else False for item in inputs]
+    assert any(masked)
+    given = [frozen(i * value) if m else i for i, m in zip(inputs, masked, strict=True)]
+    assert_identical(outcome(name, given, parameters), outcome(name, inputs, parameters))
 
 
 @pytest.mark.parametrize("name", CASES)

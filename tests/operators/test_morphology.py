@@ -79,7 +79,7 @@ def test_wrong_footprints_are_refused() -> None:
         erode(np.ones((3, 4), bool), radius=-1)
     with pytest.raises(Problems, match=r"shape: input should be 'ball' or 'disk' \(given: 'cube'\)"):
         dilate(np.ones((3, 4), bool), radius=1, shape="cube")
-    with pytest.raises(Problems, match="erode: radius: is required"):
+    with pytest.raises(Problems, match=r"erode: 1 problem\n  - radius: is required"):
         erode(np.ones((3, 4), bool))
     with pytest.raises(InputError, match=r"contour: 'mask' is 1-D \(4,\); it must be 2-D or 3-D"):
         contour(np.ones(4, bool))

@@ -9,13 +9,14 @@ from skimage.measure import label
 from skimage.morphology import remove_small_objects as by_skimage
 
 from fastseg.operators import (
+    fill_all_holes,
     fill_holes,
     label_objects,
     remove_small_labels,
     remove_small_objects,
     remove_small_objects_slices,
 )
-from tests.support import MASKS, golden, mask
+from tests.support import MASKS, frozen, golden, mask
 
 SHAPES = [(7, 17, 19), (1, 17, 19), (7, 1, 19), (17, 19)]
 
@@ -133,6 +134,40 @@ def test_without_the_border_all_holes_are_those_of_scipy(shape: tuple[int, ...],
     planes = fill_holes(objects, hole_min=0, hole_max=objects.size, fill_border=False)
     for plane, given_plane in zip(planes.reshape(-1, 17, 19), objects.reshape(-1, 17, 19), strict=True):
         np.testing.assert_array_equal(plane, ndi.binary_fill_holes(given_plane))
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("shape", [*SHAPES, (7, 17, 1), (1, 19), (3, 3)])
+def test_all_holes_are_those_of_scipy(shape: tuple[int, ...], kind: str) -> None:
+    objects = frozen(mask(kind, shape, 7))
+    got = fill_all_holes(objects)
+    assert got.dtype == bool
+    np.testing.assert_array_equal(got, ndi.binary_fill_holes(objects))
+
+
+def test_all_holes_of_any_size_but_none_open_by_a_face() -> None:
+    shell = np.zeros((9, 9, 9), bool)
+    shell[1:8, 1:8, 1:8] = True
+    shell[2:7, 2:7, 2:7] = False
+    assert fill_all_holes(shell).sum() == 343
+    shell[1, 1, 1] = False  # open by a corner only
+    assert fill_all_holes(shell).sum() == 342
+    shell[4, 4, 1] = False
+    assert fill_all_holes(shell).sum() == shell.sum()
+    assert fill_all_holes(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])).all()
+
+
+def test_numbers_follow_the_first_voxel_in_scan_order() -> None:
+    objects = np.array(
+        [[[0, 0, 0, 1], [1, 0, 1, 1], [1, 1, 0, 0]], [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 7]]]
+    )
+    numbers = [[[0, 0, 0, 1], [2, 0, 1, 1], [2, 2, 0, 0]], [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 3]]]
+    np.testing.assert_array_equal(label_objects(objects), numbers)
+    edges = [[[0, 0, 0, 1], [1, 0, 1, 1], [1, 1, 0, 0]], [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]]
+    np.testing.assert_array_equal(label_objects(objects, connectivity=2), edges)
+    corner = np.zeros((2, 2, 2), np.uint8)
+    corner[0, 0, 0] = corner[1, 1, 1] = 255
+    assert [label_objects(corner, connectivity=c).max() for c in (1, 2, 3)] == [2, 2, 1]
 
 
 @given(masks(), st.integers(0, 30))

@@ -1,5 +1,7 @@
 """Wrong parameters: all of them are named at once, with what is allowed."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,19 @@ def test_every_function_documents_its_inputs_and_parameters(name: str) -> None:
         assert f"\n{item} : " in text
     assert "None" not in text
     assert f"Tiling rule: {spec.tiling}." in text
+
+
+LENGTHS = {
+    "sigma", "sigmas", "scales", "radius", "min_size", "hole_min", "hole_max", "area_min", "area_max", "thin",
+    "min_thickness",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", registry())
+def test_lengths_and_sizes_have_units(name: str) -> None:
+    for parameter, field in registry()[name].params.model_fields.items():
+        if parameter in LENGTHS:
+            assert re.search("voxels?|pixels?", field.description), parameter
 
 
 @pytest.mark.parametrize("name", registry())

@@ -15,7 +15,9 @@ def planes_of(counts: list[int], shape: tuple[int, int] = (14, 15)) -> np.ndarra
     return np.stack([flat < n for n in counts])
 
 
-@pytest.mark.parametrize("shape", [(7, 11, 13), (3, 11, 13), (2, 11, 13), (1, 11, 13), (6, 1, 13), (6, 11, 1)])
+@pytest.mark.parametrize(
+    "shape", [(7, 11, 13), (3, 11, 13), (2, 11, 13), (1, 11, 13), (6, 1, 13), (6, 11, 1)]
+)
 @pytest.mark.parametrize("kind", MASKS)
 def test_hot_columns(shape: tuple[int, int, int], kind: str) -> None:
     objects = frozen(mask(kind, shape, 1))

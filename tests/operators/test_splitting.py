@@ -7,13 +7,14 @@ from skimage.segmentation import watershed as by_skimage
 
 from fastseg.kernels.cpu.watershed import flood
 from fastseg.operators import local_maxima, watershed, watershed_split
+from tests.kernels.test_watershed import flood_slowly, layout_ordered_queue
 from tests.support import frozen, golden, image, mask
 
 FULL = np.ones((3, 3, 3), bool)
 
 
-def peaks_by_definition(x: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """Section by section: boxes away from the border, window maxima, flat objects, ties in scan order."""
+def peaks_by_definition(x: np.ndarray, objects: np.ndarray, sort: str | None = "stable") -> np.ndarray:
+    """Section by section: boxes away from the border, window maxima, flat objects, ties in the order of the sort."""
     labels, count = ndi.label(objects, FULL)
     far = np.zeros(x.shape, bool)
     far[2:-2, 2:-2, 2:-2] = True
@@ -30,7 +31,7 @@ def peaks_by_definition(x: np.ndarray, objects: np.ndarray) -> np.ndarray:
         candidates &= values > x.min()
         kept: list[np.ndarray] = []
         places = np.argwhere(candidates)
-        for place in places[np.argsort(-values[candidates], kind="stable")]:
+        for place in places[np.argsort(-values[candidates], kind=sort)]:
             if all(np.abs(place - other).max() > 1 for other in kept):
                 kept.append(place)
         for place in kept:
@@ -49,6 +50,34 @@ def test_peaks(kind: str, objects: str) -> None:
 
 def test_peaks_of_the_reference() -> None:
     got = local_maxima(golden("gaussian_3d"), golden("masked_object_ave"))
+    np.testing.assert_array_equal(got, golden("local_maxima") > 0)
+
+
+@pytest.mark.parametrize("shape", [(9, 15, 17), (5, 15, 17), (4, 15, 17), (9, 1, 17)])
+@pytest.mark.parametrize("kind", ["noise", "ties", "blobs", "constant"])
+def test_peaks_in_the_order_of_the_default_sort(kind: str, shape: tuple[int, int, int]) -> None:
+    for objects in ("half", "dense", "full", "winding", "empty"):
+        x, m = frozen(image(kind, shape, 3)), frozen(mask(objects, shape, 4))
+        got = local_maxima(x, m, compat=True)
+        assert got.dtype == bool
+        np.testing.assert_array_equal(got, peaks_by_definition(x, m, None))
+
+
+def test_the_default_sort_takes_other_peaks_of_a_plateau_than_scan_order() -> None:
+    differ = 0
+    for seed in range(3):
+        heights = np.random.default_rng(seed).integers(1, 4, (3, 6, 7))
+        x = np.kron(heights, np.ones((3, 3, 3))).astype(np.float32)
+        x[0] = 0
+        objects = np.ones(x.shape, bool)
+        unstable = local_maxima(x, objects, compat=True)
+        np.testing.assert_array_equal(unstable, peaks_by_definition(x, objects, None))
+        differ += (unstable != local_maxima(x, objects)).any()
+    assert differ
+
+
+def test_peaks_of_the_reference_in_the_order_of_the_default_sort() -> None:
+    got = local_maxima(golden("gaussian_3d"), golden("masked_object_ave"), compat=True)
     np.testing.assert_array_equal(got, golden("local_maxima") > 0)
 
 
@@ -118,6 +147,39 @@ def test_object_by_object_is_the_flood_of_the_whole_volume(kind: str, seed: int)
     )
     np.testing.assert_array_equal(watershed_split(objects, peaks), expected)
     assert len(np.unique(expected)) > 3
+
+
+def flooded_in_heap_order(objects: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    seeds, _ = ndi.label(ndi.binary_dilation(peaks), FULL)
+    cost = -ndi.distance_transform_edt(objects)
+    return flood_slowly(
+        cost, np.where(objects, seeds, 0).astype(np.int32), objects, True, layout_ordered_queue
+    )
+
+
+@pytest.mark.parametrize("kind", ["blobs", "dense", "half", "winding"])
+@pytest.mark.parametrize("shape", [(7, 13, 15), (1, 13, 15), (7, 1, 15), (7, 13, 1)])
+def test_heap_order(kind: str, shape: tuple[int, int, int]) -> None:
+    for seed in range(3):
+        objects = frozen(mask(kind, shape, seed) & mask("dense", shape, seed + 50))
+        peaks = frozen(mask("sparse", shape, seed + 100))
+        got = watershed_split(objects, peaks, compat=True)
+        assert got.dtype == np.int32
+        np.testing.assert_array_equal(got, flooded_in_heap_order(objects, peaks))
+
+
+def test_the_order_of_the_heap_moves_lines_between_equal_seeds() -> None:
+    for seed in range(3):
+        objects = mask("dense", (9, 25, 27), seed)
+        peaks = np.random.default_rng(seed).random(objects.shape) < 0.01
+        got = watershed_split(objects, peaks, compat=True)
+        np.testing.assert_array_equal(got, flooded_in_heap_order(objects, peaks))
+        assert (got != watershed_split(objects, peaks)).any()
+
+
+def test_objects_split_as_the_reference_in_heap_order() -> None:
+    labels = watershed_split(golden("masked_object_ave"), golden("local_maxima"), compat=True)
+    np.testing.assert_array_equal(labels, golden("watershed_cutting"))
 
 
 def test_the_background_around_the_bounding_box_of_an_object_counts() -> None:

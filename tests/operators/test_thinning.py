@@ -28,7 +28,7 @@ def test_medial_axis(shape: tuple[int, int], kind: str) -> None:
     np.testing.assert_array_equal(got, medial_axis_in_scan_order(plane))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(1, 14), st.integers(1, 14), st.sampled_from([0.3, 0.6, 0.8, 0.95]), st.integers(0, 9999))
 def test_medial_axis_of_any_plane(height: int, width: int, density: float, seed: int) -> None:
     plane = np.random.default_rng(seed).random((height, width)) < density
