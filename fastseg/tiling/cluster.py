@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
+from pickle import dumps, loads
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from fastseg.errors import DeviceError, FastsegError, UsageError
 from fastseg.version import __version__
@@ -18,7 +21,11 @@ from fastseg.version import __version__
 _WAVE = 3
 """Tasks per worker in flight: one running, one waiting, one being sent."""
 
-_RETRIES = 3
+_LOSSES = 3
+"""Workers that a task may lose before it is given up; an error that a task raises itself is final."""
+
+_PATIENCE = "10s"
+"""How long to wait for a scheduler to answer."""
 
 
 class ClusterExecutor:
@@ -30,8 +37,9 @@ class ClusterExecutor:
 
     Notes
     -----
-    A task whose worker is lost runs again on another one. All volumes that a task reads or writes must live on disks
-    that every worker reaches.
+    A task whose worker is lost runs again on another one. What the tasks of a pass share is the result of a task too,
+    not scattered data, so that the scheduler can make it again when the worker that holds it is lost. All volumes
+    that a task reads or writes must live on disks that every worker reaches.
     """
 
     def __init__(self, client: Any) -> None:
@@ -42,29 +50,63 @@ class ClusterExecutor:
         return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def map(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Results in the order of the items.
+
+        Raises
+        ------
+        FastsegError
+            If a task loses its worker again and again, or the scheduler is gone. What a task raises reaches the
+            caller as it is.
+        """
         waiting = iter(items)
-        shared = self.client.scatter(task, broadcast=True, hash=False)
+        shared = self._submit(_unpacked, dumps(task))
         flying: deque[Any] = deque()
         try:
             for item in waiting:  # alone: it makes the store that the others write to
-                yield self._send(shared, item).result()
+                yield _result(self._submit(_call, shared, dumps(item)))
                 break
             room = _WAVE * max(1, self.workers())
             for item in waiting:
-                flying.append(self._send(shared, item))
+                flying.append(self._submit(_call, shared, dumps(item)))
                 if len(flying) >= room:
-                    yield flying.popleft().result()
+                    yield _result(flying.popleft())
             while flying:
-                yield flying.popleft().result()
+                yield _result(flying.popleft())
+        except Exception:
+            for future in flying:  # nothing is written any more once the caller sees the error
+                with suppress(Exception):
+                    future.exception()
+            raise
         finally:
-            self.client.cancel(list(flying))
+            if self.client.status == "running":
+                self.client.cancel([shared, *flying])
 
-    def _send(self, shared: Any, item: Any) -> Any:
-        return self.client.submit(_call, shared, item, pure=False, retries=_RETRIES)
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with catch_warnings():
+            simplefilter("ignore", UserWarning)  # of large arguments, which crossing objects are at times
+            return self.client.submit(function, *arguments, pure=False)
 
 
-def _call(task: Callable[[Any], Any], item: Any) -> Any:
-    return task(item)
+def _unpacked(packed: bytes) -> Any:
+    return loads(packed)
+
+
+def _call(task: Callable[[Any], Any], packed: bytes) -> Any:
+    return task(loads(packed))
+
+
+def _result(future: Any) -> Any:
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        raise FastsegError(
+            f"a task was given up after {_LOSSES + 1} workers were lost while they ran it; workers that run out of "
+            "memory are killed, so give smaller tiles or fewer workers"
+        ) from None
+    except CancelledError:
+        raise FastsegError("the connection to the Dask scheduler was lost during the run") from None
 
 
 def _version() -> str:
@@ -100,7 +142,7 @@ def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
 
     threads = str(max(1, cores // count))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = dict.fromkeys(names, threads)
+    environment = dict.fromkeys(names, threads) | {"MALLOC_TRIM_THRESHOLD_": "65536"}
     settings = {
         "distributed.nanny.pre-spawn-environ": environment,
         "distributed.worker.memory.target": False,
@@ -108,14 +150,14 @@ def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": False,
         "distributed.comm.timeouts.connect": "60s",
-        "distributed.scheduler.allowed-failures": _RETRIES,
+        "distributed.scheduler.allowed-failures": _LOSSES,
     }
     with (
         dask.config.set(settings),
         LocalCluster(
             n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield ClusterExecutor(client)
 
@@ -133,7 +175,7 @@ def existing_cluster(address: str) -> Iterator[ClusterExecutor]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UsageError(f"scheduler {address} cannot be reached: {error}") from None
     with client:
@@ -190,5 +232,5 @@ def gpu_workers(gpus: str) -> Iterator[ClusterExecutor]:
         raise
     except Exception as error:  # drivers and libraries raise many types
         raise DeviceError(f"no worker could be started on GPUs '{gpus}': {error}") from None
-    with cluster as started, Client(started) as client:
+    with cluster as started, Client(started, set_as_default=False) as client:
         yield ClusterExecutor(client)

@@ -248,10 +248,9 @@ class Engine:
         result = self.ns.xp.asarray(
             rule.compute(Block(arrays, values, params, Place(box, box, box.shape), ns))
         )
-        if given is None:
-            return ArrayVolume(result)
-        given.write(Box.whole(result.shape), result)
-        return given
+        output = given or self._new(result.shape, Grid.over(result.shape, self.tile))
+        output.write(Box.whole(result.shape), result)
+        return output
 
 
 def _merge_partials(nodes: Sequence[Node], tiles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from fastseg.types import Box
 
@@ -31,8 +32,12 @@ class Grid:
         return cls(shape, tuple(max(1, min(t, n)) for t, n in zip(sides, shape, strict=True)))
 
     def of_planes(self) -> Grid:
-        """The same grid with tiles that span whole planes (the last two axes)."""
-        return Grid(self.shape, (*self.tile[:-2], *self.shape[-2:]))
+        """A grid of tiles that span whole planes (the last two axes).
+
+        They hold fewer planes, at least one, so that a tile is no larger than it was.
+        """
+        planes = prod(self.tile) // max(1, prod(self.shape[-2:]))
+        return Grid(self.shape, (*(max(1, min(t, planes)) for t in self.tile[:-2]), *self.shape[-2:]))
 
     @property
     def counts(self) -> tuple[int, ...]:

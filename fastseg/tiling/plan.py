@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from fastseg.errors import UsageError
+from fastseg.tiling.estimate import VOXEL, passes_of, task_bytes, voxels_read
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.passes import on_axes
 from fastseg.tiling.program import Node, Stage, base, stages
-from fastseg.tiling.rules import Labels, Local, Objects, Reduce, Whole, kind_of
-from fastseg.types import Box
-
-_VOXEL = 4.0
-"""Bytes of a voxel of an intermediate image; masks take less."""
-
-_LABEL_BYTES = 40.0
-"""Bytes a voxel of a labelling task: mask, local labels, their int64 positions and the looked-up decisions."""
-
-_OBJECT_BYTES = 40.0
-"""Bytes a voxel of an object-wise task: labels, crops, distances, the queue of the flood."""
+from fastseg.tiling.rules import Local, Objects, Reduce, Whole, kind_of
+from fastseg.tiling.storage import chunks_of
 
 _SMALLEST = 16
 """Tiles are not made smaller than this along an axis, unless the volume is."""
@@ -41,6 +33,9 @@ class StagePlan:
         Tiling rule of a stage that is not fused; "Local" otherwise.
     tile, halo : tuple of int
     tasks : int
+        In every pass.
+    passes : int
+        How often the inputs are read: once, but for components and their tables.
     task_bytes : int
         Predicted memory of one task.
     read_bytes, written_bytes : int
@@ -54,6 +49,7 @@ class StagePlan:
     tile: tuple[int, ...]
     halo: tuple[int, ...]
     tasks: int
+    passes: int
     task_bytes: int
     read_bytes: int
     written_bytes: int
@@ -108,11 +104,13 @@ def make_plan(
     last = {base(n): i for i, s in enumerate(found) for node in s.nodes for n in node.inputs}
     last |= {name: len(found) for name in wanted}
     held: dict[str, int] = {}
+    chunks: dict[str, tuple[int, ...]] = {}
     plans = []
     for i, stage in enumerate(found):
-        written = {name: int(prod(shapes[name]) * _VOXEL) for name in stage.writes}
+        written = {name: int(prod(shapes[name]) * VOXEL) for name in stage.writes}
         held |= written
-        plans.append(_stage_plan(stage, shapes, tile, written, held))
+        plans.append(_stage_plan(stage, shapes, tile, written, held, chunks))
+        chunks |= {name: chunks_of(plans[-1].tile, shapes[name]) for name in stage.writes}
         held = {name: size for name, size in held.items() if last.get(name, -1) > i}
     largest = Grid.over(shape, tile).tile
     return Plan(tuple(shape), largest, tuple(plans))
@@ -120,7 +118,8 @@ def make_plan(
 
 def _shapes(nodes: Sequence[Node], shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Shape of every node's volume; program inputs have the shape of the image, statistics none."""
-    found: dict[str, tuple[int, ...]] = {}
+    made = {node.name for node in nodes}
+    found = {name: shape for node in nodes for name in node.inputs if base(name) not in made}
     for node in nodes:
         first = next((found[n] for n in node.inputs if found.get(n)), shape)
         if isinstance(node.rule, Local):
@@ -133,11 +132,7 @@ def _shapes(nodes: Sequence[Node], shape: tuple[int, ...]) -> dict[str, tuple[in
 
 
 def _shape_of_stage(stage: Stage, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    names = [shapes[n] for n in stage.reads if shapes.get(n)]
-    if names:
-        return names[0]
-    own = shapes[stage.nodes[0].name]
-    return own or max(shapes.values(), key=len)
+    return next(shapes[name] for name in stage.reads if shapes.get(name))
 
 
 def _stage_plan(
@@ -146,73 +141,31 @@ def _stage_plan(
     tile: Sequence[int] | None,
     written: Mapping[str, int],
     held: Mapping[str, int],
+    chunks: Mapping[str, tuple[int, ...]],
 ) -> StagePlan:
     shape = _shape_of_stage(stage, shapes)
     node = stage.nodes[0]
     grid = Grid.over(shape, None if isinstance(node.rule, Whole) else tile)
     grid = grid.of_planes() if stage.planes else grid
-    halo = tuple(
-        max((on_axes(h, len(shape))[a] for h in stage.reads.values()), default=0) for a in range(len(shape))
-    )
-    if isinstance(node.rule, Objects):
-        halo = (node.rule.margin,) * len(shape)
-    core = _middle_tile(grid)
-    read = sum(
-        prod(core.grow(on_axes(h, len(shape)), shape).shape)
-        for name, h in stage.reads.items()
-        if shapes.get(name, shape)
-    )
-    volumes = max(1, len([n for n in stage.reads if shapes.get(n, shape)]))
+    volumes = {name: h for name, h in stage.reads.items() if shapes.get(name)}
+    halos = [on_axes(h, len(shape)) for h in volumes.values()]
+    margin = node.rule.margin if isinstance(node.rule, Objects) else 0
+    halo = tuple(max(margin, *(h[axis] for h in halos)) for axis in range(len(shape)))
+    passes, of_labels = passes_of(node)
+    labels = int(prod(shape) * VOXEL) if of_labels else 0
+    read = passes * sum(voxels_read(grid, h) for h in halos) * VOXEL + of_labels * labels
     return StagePlan(
         steps=tuple(dict.fromkeys(n.step or n.name for n in stage.nodes)),
         kind="Planes" if stage.planes else "Local" if stage.fused else kind_of(node.rule),
         tile=grid.tile,
         halo=halo,
         tasks=len(grid),
-        task_bytes=int(_task_bytes(stage, core, shape, volumes)),
-        read_bytes=int(read * _VOXEL * len(grid)),
-        written_bytes=sum(written.values()),
-        held_bytes=sum(held.values()),
+        passes=passes,
+        task_bytes=int(task_bytes(stage, grid, volumes, chunks)),
+        read_bytes=int(read),
+        written_bytes=sum(written.values()) + labels,
+        held_bytes=sum(held.values()) + labels,
     )
-
-
-def _middle_tile(grid: Grid) -> Box:
-    """A tile with as many neighbours as any."""
-    return grid.box(tuple(max(0, c // 2 - (1 if c == 2 else 0)) for c in grid.counts))
-
-
-def _task_bytes(stage: Stage, core: Box, shape: tuple[int, ...], volumes: int) -> float:
-    node = stage.nodes[0]
-    voxels = prod(core.shape)
-    if isinstance(node.rule, Labels):
-        return voxels * (_LABEL_BYTES + _VOXEL * volumes)
-    if isinstance(node.rule, Objects):
-        return voxels * (_OBJECT_BYTES + node.scratch + _VOXEL * volumes)
-    if isinstance(node.rule, Whole):
-        return voxels * (node.scratch + _VOXEL * (volumes + 1))
-    return _fused_bytes(stage, core, shape)
-
-
-def _fused_bytes(stage: Stage, core: Box, shape: tuple[int, ...]) -> float:
-    """Peak of what a fused task holds, following the life of every block."""
-    ndim = len(shape)
-
-    def size(halo: tuple[int, ...]) -> float:
-        return prod(core.grow(on_axes(halo, ndim), shape).shape) * _VOXEL  # type: ignore[arg-type]
-
-    held: dict[str, float] = {name: size(h) for name, h in stage.reads.items()}
-    last = {name: i for i, node in enumerate(stage.nodes) for name in node.inputs}
-    peak = sum(held.values())
-    for i, node in enumerate(stage.nodes):
-        own = node.rule.halo(node.params)
-        wide = tuple(a + b for a, b in zip(stage.growth[node.name], own, strict=True))
-        working = size(wide) * (1 + node.scratch / _VOXEL)
-        result = 0.0 if isinstance(node.rule, Reduce) else size(stage.growth[node.name])
-        peak = max(peak, sum(held.values()) + working + result)
-        if result:
-            held[node.name] = result
-        held = {name: n for name, n in held.items() if last.get(name, -1) > i}
-    return peak
 
 
 def fit(
@@ -253,25 +206,31 @@ def fit(
 
 def _halved(tile: tuple[int, ...], plan: Plan, room: int) -> tuple[int, ...] | None:
     """The tile with its longest axis halved; None if that cannot help."""
-    too_big = [stage for stage in plan.stages if stage.task_bytes > room]
-    if any(stage.kind == "Whole" for stage in too_big):
-        return None
-    axes = range(1) if all(stage.kind == "Planes" for stage in too_big) else range(len(tile))
-    axis = max(axes, key=lambda a: (tile[a], -a))
-    if tile[axis] <= (1 if len(axes) == 1 else _SMALLEST):
+    for stage in plan.stages:
+        if stage.task_bytes > room and _smallest(stage):
+            return None
+    axis = max(range(len(tile)), key=lambda a: (tile[a], -a))
+    if tile[axis] <= _SMALLEST:
         return None
     sides = list(tile)
-    sides[axis] = -(-tile[axis] // 2)
+    step = 2 * _SMALLEST if tile[axis] > 4 * _SMALLEST else _SMALLEST  # sides that chunks divide
+    sides[axis] = -(-tile[axis] // (2 * step)) * step
     return tuple(sides)
 
 
+def _smallest(stage: StagePlan) -> bool:
+    """Whether no tile makes the tasks of a stage smaller."""
+    return stage.kind == "Whole" or (stage.kind == "Planes" and stage.tile[0] == 1)
+
+
 def _refusal(plan: Plan, room: int, budget: int, tasks: int) -> str:
-    worst = max(plan.stages, key=lambda stage: stage.task_bytes)
+    too_big = [stage for stage in plan.stages if stage.task_bytes > room]
+    worst = max(too_big, key=lambda stage: (_smallest(stage), stage.task_bytes))
     reason = {
         "Whole": "it needs the whole volume at once",
         "Planes": "it needs whole planes",
     }.get(worst.kind, f"with the smallest tile {worst.tile} and a halo of {worst.halo}")
-    help_ = f"give --memory at least {readable((worst.task_bytes + PROCESS) * tasks)}"
+    help_ = f"give --memory at least {readable((worst.task_bytes + PROCESS) * tasks, up=True)}"
     if tasks > 1:
         help_ += ", or fewer workers"
     return (
@@ -280,10 +239,11 @@ def _refusal(plan: Plan, room: int, budget: int, tasks: int) -> str:
     )
 
 
-def readable(size: float) -> str:
-    """Bytes in the unit that fits."""
+def readable(size: float, up: bool = False) -> str:
+    """Bytes in the unit that fits, to one decimal; rounded up if asked for, so that the text is enough."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+            shown = ceil(size * 10) / 10 if up else size
+            return f"{shown:.0f} {unit}" if unit == "B" else f"{shown:.1f} {unit}"
         size /= 1024
     raise AssertionError

@@ -130,7 +130,8 @@ def _wider(a: Halo, b: Halo) -> Halo:
     return tuple(max(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
-def _sum(a: Halo, b: Halo) -> Halo:
+def summed(a: Halo, b: Halo) -> Halo:
+    """Two halos, one beyond the other."""
     return tuple(x + y for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
@@ -222,13 +223,13 @@ def _complete(stage: Stage, nodes: Sequence[Node], asked: set[str]) -> None:
     stage.writes = tuple(
         node.name
         for node in stage.nodes
-        if (node.name in asked or node.name in outside) and not _gives_value(node)
+        if (node.name in asked or node.name in outside or not fusible(node)) and not _gives_value(node)
     )
     growth: dict[str, Halo] = {node.name: (0, 0, 0) for node in stage.nodes}
     reads: dict[str, Halo] = {}
     for node in reversed(stage.nodes):
         halo = node.rule.halo(node.params) if isinstance(node.rule, Local | Reduce) else (0, 0, 0)
-        need = _sum(growth[node.name], halo)
+        need = summed(growth[node.name], halo)
         for name in node.inputs:
             if name in inside:
                 growth[name] = _wider(growth[name], need)

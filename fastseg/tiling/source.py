@@ -52,6 +52,8 @@ class LazyArray:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         given = index if isinstance(index, tuple) else (index,)
+        if len(given) > self.ndim:
+            raise IndexError(f"{len(given)} indices for a volume of {self.ndim} axes")
         given = (*given, *(slice(None),) * (self.ndim - len(given)))
         start, stop, drop = [], [], []
         for axis, (one, size) in enumerate(zip(given, self.shape, strict=True)):
@@ -63,6 +65,8 @@ class LazyArray:
                 stop.append(max(low, high))
             else:
                 number = int(one) + (size if one < 0 else 0)
+                if not 0 <= number < size:
+                    raise IndexError(f"index {one} is out of range for axis {axis} of {size} voxels")
                 start.append(number)
                 stop.append(number + 1)
                 drop.append(axis)

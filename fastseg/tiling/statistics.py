@@ -75,17 +75,21 @@ def pair(partial: Any, values: tuple[Any, ...], params: Any) -> Any:
 
 def _extrema_chunk(block: Block) -> Extrema:
     array = kept(block)
-    found = Extrema(float(array.min()), float(array.max()))
-    if not (isfinite(found.low) and isfinite(found.high)):
-        raise InputError("the image holds NaN or infinite voxels; all of them must be finite numbers")
-    return found
+    return Extrema(float(array.min()), float(array.max()))
 
 
 def _extrema_combine(a: Extrema, b: Extrema) -> Extrema:
-    return Extrema(min(a.low, b.low), max(a.high, b.high))
+    # numpy's minimum and maximum hand on NaN, whatever the order of the tiles
+    return Extrema(float(np.minimum(a.low, b.low)), float(np.maximum(a.high, b.high)))
 
 
-EXTREMA = Reduce(_extrema_chunk, _extrema_combine, pair)
+def _extrema_finalize(merged: Extrema, values: tuple[Any, ...], params: Any) -> Extrema:
+    if not (isfinite(merged.low) and isfinite(merged.high)):
+        raise InputError("the image holds NaN or infinite voxels; all of them must be finite numbers")
+    return merged
+
+
+EXTREMA = Reduce(_extrema_chunk, _extrema_combine, _extrema_finalize)
 """Minimum and maximum of an image."""
 
 

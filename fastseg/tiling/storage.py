@@ -6,15 +6,51 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Sequence
+from importlib.metadata import version
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from fastseg.arrays import Namespace, to_host
-from fastseg.errors import WriteError
+from fastseg.errors import UsageError, WriteError
 from fastseg.tiling.volume import PendingVolume, Volume
 from fastseg.types import Array, Box
+
+_CHUNK = 1 << 17
+"""Voxels of a chunk, about: large enough for the disk, small enough that a halo does not read whole neighbours."""
+
+_LONGEST_Z = 32
+
+_LARGEST_BUFFER = 2**31 - 1
+"""Bytes that the compressor takes at a time."""
+
+
+def chunks_of(tile: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    """Chunks for a volume that is written tile by tile: no chunk lies in two tiles.
+
+    Parameters
+    ----------
+    tile, shape : sequence of int
+        Sides of the largest tile, and of the volume.
+
+    Returns
+    -------
+    tuple of int
+        About 2**17 voxels. A tile's side that no number near the wanted side divides is a chunk's side itself.
+    """
+    depth = _side(tile[0], shape[0], _LONGEST_Z) if len(shape) > 2 else 1
+    longest = isqrt(_CHUNK // min(depth, _CHUNK))
+    sides = tuple(_side(t, n, longest) for t, n in zip(tile[-2:], shape[-2:], strict=True))
+    return (depth, *sides)[-len(shape) :]
+
+
+def _side(tile: int, length: int, longest: int) -> int:
+    if tile >= length:  # one tile along this axis: its chunks need not divide it
+        return max(1, min(length, longest))
+    best = next(side for side in range(min(tile, max(1, longest)), 0, -1) if tile % side == 0)
+    return best if best * 4 >= min(tile, longest) else tile
 
 
 class Storage(Protocol):
@@ -42,8 +78,13 @@ class Memory:
 class ScratchVolume:
     """A volume in a Zarr array on disk; it travels to workers as its path.
 
-    The array is made at the first write, when the dtype is known. Chunks are the tiles of the pass that writes it, so
-    two tasks never write to the same chunk.
+    The array is made at the first write, when the dtype is known. No chunk lies in two tiles of the pass that writes
+    it, so two tasks never write to the same chunk.
+
+    Parameters
+    ----------
+    path : str
+    shape, chunks : tuple of int
     """
 
     def __init__(self, path: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
@@ -74,10 +115,17 @@ class ScratchVolume:
         return np.asarray(self._open()[box.slices])
 
     def write(self, box: Box, block: Array) -> None:
+        """Write a box whose borders are those of tiles, or of the volume.
+
+        Raises
+        ------
+        WriteError
+            If the disk is full or cannot be written to.
+        """
         data = to_host(block)
-        if self._array is None and not (Path(self.path) / "zarr.json").exists():
-            self._create(data.dtype)
         try:
+            if self._array is None and not (Path(self.path) / "zarr.json").exists():
+                self._create(data.dtype)
             self._open()[box.slices] = data
         except OSError as error:
             raise WriteError(f"scratch {self.path} cannot be written: {error.strerror or error}") from error
@@ -85,13 +133,11 @@ class ScratchVolume:
     def _create(self, dtype: np.dtype[Any]) -> None:
         import zarr
 
-        compressor = zarr.codecs.BloscCodec(cname="lz4", clevel=1)
-        try:
-            self._array = zarr.create_array(
-                self.path, shape=self._shape, chunks=self._chunks, dtype=dtype, compressors=compressor
-            )
-        except OSError as error:
-            raise WriteError(f"scratch {self.path} cannot be made: {error.strerror or error}") from error
+        fits = prod(self._chunks) * dtype.itemsize <= _LARGEST_BUFFER
+        compressor = zarr.codecs.BloscCodec(cname="lz4", clevel=1) if fits else None
+        self._array = zarr.create_array(
+            self.path, shape=self._shape, chunks=self._chunks, dtype=dtype, compressors=compressor
+        )
 
 
 class Scratch:
@@ -106,9 +152,16 @@ class Scratch:
     ------
     WriteError
         If the folder cannot be made.
+    UsageError
+        If the installed zarr is too old.
     """
 
     def __init__(self, parent: str | Path | None = None) -> None:
+        found = version("zarr")
+        if int(found.partition(".")[0]) < 3:
+            raise UsageError(
+                f"scratch volumes need zarr 3 or later, {found} is installed: pip install 'zarr>=3'"
+            )
         try:
             if parent is not None:
                 Path(parent).mkdir(parents=True, exist_ok=True)
@@ -119,7 +172,7 @@ class Scratch:
 
     def volume(self, shape: Sequence[int], tile: Sequence[int], ns: Namespace) -> Volume:
         path = self.folder / f"{next(self._numbers)}.zarr"
-        return ScratchVolume(str(path), tuple(shape), tuple(tile))
+        return ScratchVolume(str(path), tuple(shape), chunks_of(tile, shape))
 
     def release(self, volume: Volume) -> None:
         if isinstance(volume, ScratchVolume):

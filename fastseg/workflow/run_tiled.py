@@ -21,7 +21,7 @@ from fastseg.workflow.program import FOREGROUND, program_of, result_node
 from fastseg.workflow.run import check_ratio
 from fastseg.workflow.schema import Workflow
 
-CHECK = "input:check"
+CHECK = "check the input"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def program_for(
         rescale = None
     nodes, names = program_of(workflow, workflow.ordered(), rescale, compat)
     source = workflow.inputs[0]
-    check = Node(CHECK, _SCAN, (source,), None, source)
+    check = Node(CHECK, _SCAN, (source,), None)
     return [check, *nodes, result_node(workflow, names[workflow.result.step])], [FOREGROUND, CHECK]
 
 
@@ -185,7 +185,7 @@ def run_tiled(
 
     def begin(stage: Stage, number: int, total: int) -> None:
         _finish(running, seconds)
-        steps = tuple(dict.fromkeys(node.step for node in stage.nodes))
+        steps = tuple(dict.fromkeys(node.step or node.name for node in stage.nodes))
         running.append((steps, perf_counter()))
         on_stage(StageEvent(steps, number, total))
 

@@ -60,11 +60,21 @@ def test_sides_of_tiles(shape: tuple[int, ...], tile: tuple[int, ...] | None, si
 
 
 def test_planes_are_whole_and_z_stays_cut() -> None:
-    assert list(Grid.over((5, 6, 7), (2, 3, 3)).of_planes()) == [
+    assert list(Grid.over((5, 6, 7), (2, 6, 9)).of_planes()) == [
         Box((0, 0, 0), (2, 6, 7)),
         Box((2, 0, 0), (4, 6, 7)),
         Box((4, 0, 0), (5, 6, 7)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tile", "planes"), [((4, 3, 7), 2), ((4, 5, 7), 3), ((5, 1, 1), 1), ((1, 2, 2), 1), (None, 5)]
+)
+def test_tiles_of_planes_are_no_larger_than_tiles_or_one_plane(
+    tile: tuple[int, ...] | None, planes: int
+) -> None:
+    assert Grid.over((5, 6, 7), tile).of_planes().tile == (planes, 6, 7)
+    assert Grid.over((6, 7), tile).of_planes().tile == (6, 7)
 
 
 def test_a_box_grows_by_the_halo_up_to_the_border() -> None:
