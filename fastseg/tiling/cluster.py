@@ -6,6 +6,7 @@ waves of a few per worker, so the scheduler's memory does not grow with the volu
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -23,6 +24,17 @@ _WAVE = 3
 
 _LOSSES = 3
 """Workers that a task may lose before it is given up; an error that a task raises itself is final."""
+
+_SET_BY_DASK = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MALLOC_TRIM_THRESHOLD_",
+    "PYTHONHASHSEED",
+)
+
+_PAGE = "127.0.0.1:0"
+"""Where Dask shows its status page: on a port that no other cluster of this machine has taken."""
 
 _PATIENCE = "10s"
 """How long to wait for a scheduler to answer."""
@@ -119,6 +131,20 @@ def _need_distributed() -> None:
 
 
 @contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Take back what Dask sets in this process for the processes that it starts, such as ``OMP_NUM_THREADS``."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in _SET_BY_DASK:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
+
+
+@contextmanager
 def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
     """Worker processes on this machine, each with its share of the cores.
 
@@ -140,11 +166,7 @@ def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
     import dask
     from distributed import Client, LocalCluster
 
-    threads = str(max(1, cores // count))
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = dict.fromkeys(names, threads) | {"MALLOC_TRIM_THRESHOLD_": "65536"}
     settings = {
-        "distributed.nanny.pre-spawn-environ": environment,
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
@@ -153,9 +175,14 @@ def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
         "distributed.scheduler.allowed-failures": _LOSSES,
     }
     with (
+        _environment_kept(),
         dask.config.set(settings),
         LocalCluster(
-            n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address=_PAGE,
+            silence_logs=50,
+            env={"NUMBA_NUM_THREADS": max(1, cores // count)},
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -226,11 +253,11 @@ def gpu_workers(gpus: str) -> Iterator[ClusterExecutor]:
     visible = None if gpus == "all" else gpus
     try:
         cluster: AbstractContextManager[Any] = LocalCUDACluster(
-            CUDA_VISIBLE_DEVICES=visible, dashboard_address=None
+            CUDA_VISIBLE_DEVICES=visible, dashboard_address=_PAGE
         )
     except FastsegError:
         raise
     except Exception as error:  # drivers and libraries raise many types
         raise DeviceError(f"no worker could be started on GPUs '{gpus}': {error}") from None
-    with cluster as started, Client(started, set_as_default=False) as client:
+    with _environment_kept(), cluster as started, Client(started, set_as_default=False) as client:
         yield ClusterExecutor(client)

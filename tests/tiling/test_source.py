@@ -58,6 +58,11 @@ def test_one_channel_and_time_point_is_read_whatever_the_order_of_axes() -> None
     assert source.taken == 15
 
 
+def test_values_beyond_float32_become_infinite() -> None:
+    array = np.full(SHAPE, 1e300)
+    assert np.isposinf(ImageVolume(Image.from_array(array)).read(Box.whole(SHAPE))).all()
+
+
 def test_an_image_is_never_written_to() -> None:
     array = stack(np.float32)
     volume = ImageVolume(Image.from_array(array))
