@@ -54,7 +54,7 @@ def _scan_chunk(block: Block) -> _Scan:
 
 def _scan_combine(a: _Scan, b: _Scan) -> _Scan:
     return _Scan(
-        a.voxels + b.voxels, a.nan, a.infinite + b.infinite, min(a.low, b.low), max(a.high, b.high)
+        a.voxels + b.voxels, a.nan + b.nan, a.infinite + b.infinite, min(a.low, b.low), max(a.high, b.high)
     )
 
 
