@@ -127,12 +127,12 @@ def base(name: str) -> str:
 
 
 def _wider(a: Halo, b: Halo) -> Halo:
-    return tuple(max(x, y) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
+    return max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2])
 
 
 def summed(a: Halo, b: Halo) -> Halo:
     """Two halos, one beyond the other."""
-    return tuple(x + y for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def levels(nodes: Sequence[Node], values: Iterable[str]) -> dict[str, int]:
