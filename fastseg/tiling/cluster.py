@@ -7,6 +7,8 @@ waves of a few per worker, so the scheduler's memory does not grow with the volu
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -145,6 +147,19 @@ def _environment_kept() -> Iterator[None]:
 
 
 @contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C, which a terminal sends to all of them; this one stops and ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
     """Worker processes on this machine, each with its share of the cores.
 
@@ -174,19 +189,17 @@ def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
         "distributed.comm.timeouts.connect": "60s",
         "distributed.scheduler.allowed-failures": _LOSSES,
     }
-    with (
-        _environment_kept(),
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            dashboard_address=_PAGE,
-            silence_logs=50,
-            env={"NUMBA_NUM_THREADS": max(1, cores // count)},
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield ClusterExecutor(client)
+    with _environment_kept(), dask.config.set(settings):
+        with _interrupts_ignored():
+            cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address=_PAGE,
+                silence_logs=50,
+                env={"NUMBA_NUM_THREADS": max(1, cores // count)},
+            )
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield ClusterExecutor(client)
 
 
 @contextmanager

@@ -368,3 +368,18 @@ def test_a_cluster_of_another_version_is_refused_when_it_is_joined(
     joined = existing_cluster(executor.client.scheduler.address)
     with pytest.raises(UsageError, match=f"runs fastseg {__version__}, this is 99.0"), joined:
         pass
+
+
+def _interrupt_is_ignored(_: object) -> bool:
+    import signal
+
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_workers_leave_an_interrupt_to_the_process_that_started_them() -> None:
+    import signal
+
+    before = signal.getsignal(signal.SIGINT)
+    with local_workers(1, 1) as executor:
+        assert list(executor.map(_interrupt_is_ignored, [0])) == [True]
+        assert signal.getsignal(signal.SIGINT) is before
