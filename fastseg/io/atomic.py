@@ -17,6 +17,11 @@ from fastseg.io.lazy import reason
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class DiskFull(WriteError):
+    """A part of an output found the disk full; :func:`atomic_output` reports it with what is free once the rest
+    is removed."""
+
+
 def prepare_directory(path: str | os.PathLike[str]) -> Path:
     """Create a directory where needed and make sure that files can be written to it.
 
@@ -65,7 +70,7 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool, needed: int)
     ------
     WriteError
         When the output exists and may not be replaced, or the block fails with an OSError (no space, no
-        permission).
+        permission) or with the error that :func:`write_error` made of one, maybe in another process.
     """
     final = Path(path)
     check_absent(final, overwrite)
@@ -76,9 +81,11 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool, needed: int)
         yield temporary
         check_absent(final, overwrite)
         _install(temporary, final)
-    except OSError as error:
+    except (OSError, DiskFull) as error:
         _remove(temporary)  # first, so that the free space reported is what a second attempt will find
-        raise _write_error(final, error, needed) from error
+        if isinstance(error, OSError) and not _is_full(error):
+            raise write_error(final, error, needed) from error
+        raise _disk_full(final, needed) from error
     finally:
         _remove(temporary)
 
@@ -109,17 +116,25 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _write_error(path: Path, error: OSError, needed: int) -> WriteError:
-    free = _free_bytes(path.parent)
-    # numpy reports a short write without an error number, but with these words.
-    if error.errno in _FULL or (error.errno is None and "requested and" in str(error)):
-        there = "an unknown number of" if free is None else f"{free:,}"
-        return WriteError(
-            f"{path} cannot be written: the disk is full, up to {needed:,} bytes are needed and {there} "
-            "bytes are free in "
-            f"{path.parent}."
-        )
+def write_error(path: Path, error: OSError, needed: int) -> WriteError:
+    """What to raise where `error` stops a part of the output `path`, which takes `needed` bytes at most."""
+    if _is_full(error):
+        return DiskFull(f"{path} cannot be written: the disk is full, up to {needed:,} bytes are needed.")
     return WriteError(f"{path} cannot be written: {_why(error)}.")
+
+
+def _is_full(error: OSError) -> bool:
+    # numpy reports a short write without an error number, but with these words.
+    return error.errno in _FULL or (error.errno is None and "requested and" in str(error))
+
+
+def _disk_full(path: Path, needed: int) -> WriteError:
+    free = _free_bytes(path.parent)
+    there = "an unknown number of" if free is None else f"{free:,}"
+    return WriteError(
+        f"{path} cannot be written: the disk is full, up to {needed:,} bytes are needed and {there} bytes are "
+        f"free in {path.parent}."
+    )
 
 
 def _free_bytes(directory: Path) -> int | None:

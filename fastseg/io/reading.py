@@ -99,6 +99,15 @@ def read(
         When there are several scenes, channels or time points and none, or a wrong one, was chosen.
     UsageError
         When `axes` or `spacing` are not what they should be.
+
+    Notes
+    -----
+    A slice of the voxels reads what the file keeps together with them: whole chunks of OME-Zarr (of a shard, its
+    index and the chunks that are touched), whole strips and tiles of compressed TIFF, and of TIFF that is
+    neither compressed nor scattered exactly the slice. Any layout is read correctly, but boxes of a file in
+    which a column, a plane or everything is one piece decode that piece again for each box that meets it: the
+    time grows by as many times as boxes meet a piece, and the memory by the size of one. Such a file is better
+    copied to chunks of some 2**17 voxels first.
     """
     override = None if spacing is None else check_spacing(spacing, "--spacing")
     source = open_source(path)

@@ -118,7 +118,8 @@ class TiffArray:
         def decode(page: Any) -> np.ndarray:
             if by_segment:
                 return _read_segments(page, page_shape, page_key, lock)
-            return page.asarray(lock=lock, maxworkers=1).reshape(page_shape)[page_key]
+            # A copy: a view would keep the whole page in memory until the last one is decoded.
+            return page.asarray(lock=lock, maxworkers=1).reshape(page_shape)[page_key].copy()
 
         with _opened(wanted):
             if len(wanted) > 1 and math.prod(page_shape) * len(wanted) * self.dtype.itemsize > _SMALL:
@@ -148,15 +149,9 @@ def _read_segments(page: Any, shape: tuple[int, ...], key: Sequence[int | slice]
     rows, columns = (_span(item, length) for item, length in zip(key, shape, strict=True))
     keyframe, handle = page.keyframe, page.parent.filehandle
     box = np.zeros((rows.stop - rows.start, columns.stop - columns.start), keyframe.dtype)
-    for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-        _, (_, _, top, left, _), (_, height, width, _) = keyframe.decode(None, number)
-        if (
-            top >= rows.stop
-            or left >= columns.stop
-            or top + height <= rows.start
-            or left + width <= columns.start
-        ):
-            continue
+    for number in _touched(keyframe, rows, columns):
+        offset, count = page.dataoffsets[number], page.databytecounts[number]
+        _, (_, _, top, left, _), _ = keyframe.decode(None, number)
         with lock:
             handle.seek(offset)
             data = handle.read(count)
@@ -170,6 +165,18 @@ def _read_segments(page: Any, shape: tuple[int, ...], key: Sequence[int | slice]
         for item, span in zip(key, (rows, columns), strict=True)
     )
     return box[tuple(inner)]
+
+
+def _touched(keyframe: Any, rows: slice, columns: slice) -> Iterator[int]:
+    """Numbers of the strips or tiles of a (Y, X) page that share a pixel with a box."""
+    if not keyframe.is_tiled:
+        yield from range(rows.start // keyframe.rowsperstrip, -(-rows.stop // keyframe.rowsperstrip))
+        return
+    high, wide = keyframe.tilelength, keyframe.tilewidth
+    per_row = -(-keyframe.imagewidth // wide)
+    for row in range(rows.start // high, -(-rows.stop // high)):
+        for column in range(columns.start // wide, -(-columns.stop // wide)):
+            yield row * per_row + column
 
 
 def _span(item: int | slice, length: int) -> slice:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastseg.errors import InputError, UsageError, WriteError
+from fastseg.io.content import Values, mask_values
 from fastseg.io.lazy import Sliceable
 
 _SLAB = 16
+"""Planes read at a time where the array has no chunks."""
+
+_BUDGET = 1 << 27
+"""Bytes of a band."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +28,17 @@ class Voxels:
     ----------
     array : array-like
         Anything with a shape, a dtype and slicing; read in parts.
-    dtype : numpy.dtype
-        Of the converted values.
-    convert : callable
-        From a part of `array` to the same part converted.
+    values : Values
+        The conversion.
     """
 
     array: Sliceable
-    dtype: np.dtype
-    convert: Callable[[np.ndarray], np.ndarray]
+    values: Values
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the converted values."""
+        return self.values.dtype
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -43,12 +50,7 @@ class Voxels:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return self.convert(np.asarray(self.array[key])).astype(self.dtype, copy=False)
-
-    def planes(self) -> Iterator[np.ndarray]:
-        """The converted (Y, X) planes, read in slabs: no chunk of a Zarr array is decoded once a plane."""
-        for start, stop in _slabs(self.array):
-            yield from self[start:stop]
+        return self.values(np.asarray(self.array[key]))
 
 
 def mask_voxels(mask: Any, foreground: int | float, dtype: Any) -> Voxels:
@@ -61,22 +63,7 @@ def mask_voxels(mask: Any, foreground: int | float, dtype: Any) -> Voxels:
     UsageError
         When `foreground` is 0 or does not fit `dtype`.
     """
-    array, target = _stack(mask), np.dtype(dtype)
-    if target.kind not in "uif":
-        raise UsageError(
-            f"mask dtype {target} is not one that images have: use an integer or float type such as uint8."
-        )
-    fits = target.kind == "f" or (
-        np.iinfo(target).min <= foreground <= np.iinfo(target).max and foreground == int(foreground)
-    )
-    if foreground == 0 or not math.isfinite(foreground) or not fits:
-        raise UsageError(
-            f"foreground={foreground} cannot mark a mask of type {target}: use a value that it holds, but "
-            "not 0."
-        )
-    values = np.zeros(2, target)
-    values[1] = foreground
-    return Voxels(array, target, lambda part: values[(part != 0).astype(np.intp)])
+    return Voxels(_stack(mask), mask_values(foreground, dtype))
 
 
 def label_voxels(labels: Any, dtype: Any, allowed: tuple[str, ...] | None) -> Voxels:
@@ -101,14 +88,14 @@ def label_voxels(labels: Any, dtype: Any, allowed: tuple[str, ...] | None) -> Vo
     array = _stack(labels)
     own = np.dtype(array.dtype)
     if own.kind == "b":
-        return Voxels(array, np.dtype(np.uint8), lambda part: part.astype(np.uint8))
+        return Voxels(array, Values(np.dtype(np.uint8)))
     if own.kind not in "ui":
         raise InputError(f"labels have dtype {own}: integers are needed.")
     wanted = own if dtype is None else np.dtype(dtype)
     if wanted.kind not in "ui":
         raise UsageError(f"label dtype {wanted} is not an integer type.")
     target = _holding(array, wanted, allowed)
-    return Voxels(array, target, lambda part: part)
+    return Voxels(array, Values(target))
 
 
 def image_voxels(image: Any, allowed: tuple[str, ...] | None) -> Voxels:
@@ -127,7 +114,7 @@ def image_voxels(image: Any, allowed: tuple[str, ...] | None) -> Voxels:
     if own.kind == "b":
         return mask_voxels(array, 255, np.uint8)
     if own.kind in "ui":
-        return Voxels(array, _holding(array, own, allowed), lambda part: part)
+        return Voxels(array, Values(_holding(array, own, allowed)))
     if own.kind != "f":
         raise InputError(f"images of dtype {own} cannot be written: integers, floats or booleans are needed.")
     if allowed is not None and own.name not in allowed:
@@ -135,7 +122,7 @@ def image_voxels(image: Any, allowed: tuple[str, ...] | None) -> Voxels:
         if own.itemsize > wider.itemsize:
             raise InputError(f"images of dtype {own} cannot be written: use float64 or narrower.")
         own = wider
-    return Voxels(array, own, lambda part: part)
+    return Voxels(array, Values(own))
 
 
 def _stack(array: Any) -> Sliceable:
@@ -156,9 +143,10 @@ def _holding(array: Sliceable, wanted: np.dtype, allowed: tuple[str, ...] | None
     if usable and np.can_cast(own, wanted):
         return wanted
     low, high = 0, 0
-    for start, stop in _slabs(array):
-        part = np.asarray(array[start:stop])
-        low, high = min(low, int(part.min())), max(high, int(part.max()))
+    for planes, parts in bands(array):
+        for rows in parts:
+            part = np.asarray(array[planes, rows])
+            low, high = min(low, int(part.min())), max(high, int(part.max()))
 
     def holds(dtype: np.dtype) -> bool:
         return np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max
@@ -177,9 +165,38 @@ def _holding(array: Sliceable, wanted: np.dtype, allowed: tuple[str, ...] | None
     )
 
 
-def _slabs(array: Sliceable) -> Iterator[tuple[int, int]]:
-    depth = int(array.shape[0])
+def bands(array: Sliceable, rows: int = 1, itemsize: int = 0) -> Iterator[tuple[slice, list[slice]]]:
+    """Slabs of planes that cover `array`, in order, and bands of rows that cover each of them.
+
+    A slab is as deep as a chunk, so that no chunk of a Zarr array is decoded once a plane. It has one band where
+    that fits 128 MiB; otherwise bands are as high as fits, of whole chunks where these are not too large.
+
+    Parameters
+    ----------
+    array : array-like
+        (Z, Y, X), maybe with ``chunks``.
+    rows : int
+        Bands are multiples of it, but for the last.
+    itemsize : int
+        Bytes of a voxel after conversion, where that takes more than before.
+
+    Yields
+    ------
+    slice
+        Of planes.
+    list of slice
+        Of rows.
+    """
+    depth, height, width = (int(n) for n in array.shape)
     chunks = getattr(array, "chunks", None)
-    step = int(chunks[0]) if isinstance(chunks, tuple) and chunks and isinstance(chunks[0], int) else _SLAB
-    for start in range(0, depth, step):
-        yield start, min(start + step, depth)
+    known = isinstance(chunks, tuple) and len(chunks) == 3 and all(isinstance(c, int) for c in chunks)
+    deep, high = (int(chunks[0]), int(chunks[1])) if known and chunks else (_SLAB, 1)
+    fit = max(1, _BUDGET // (width * max(itemsize, np.dtype(array.dtype).itemsize)))  # rows of voxels
+    deep = max(1, min(deep, fit // min(rows, height)))
+    unit = -(-high // rows) * rows
+    if unit > fit // deep:
+        unit = rows
+    step = max(unit, fit // deep // unit * unit)
+    for start in range(0, depth, deep):
+        slab = slice(start, min(start + deep, depth))
+        yield slab, [slice(y, min(y + step, height)) for y in range(0, height, step)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastseg.errors import UsageError
+from fastseg.io.content import image_content, labels_content, mask_content
 from fastseg.io.units import check_spacing
 from fastseg.io.voxels import Voxels, image_voxels, label_voxels, mask_voxels
 from fastseg.io.write_omezarr import write_ome_zarr
@@ -66,16 +67,8 @@ def write_mask(
     if form == "tiff":
         _check_ome_type(voxels)
         return write_ome_tiff(file, voxels, spacing=size, name="segmentation", overwrite=overwrite)
-    return write_ome_zarr(
-        file,
-        voxels,
-        spacing=size,
-        name="segmentation",
-        overwrite=overwrite,
-        labels=mask_voxels(mask, 1, np.uint8),
-        reduce="max",
-        version=version,
-    )
+    content = mask_content(voxels.values)
+    return write_ome_zarr(file, voxels.array, content, spacing=size, overwrite=overwrite, version=version)
 
 
 def write_labels(
@@ -112,16 +105,8 @@ def write_labels(
     voxels = label_voxels(labels, dtype, OME_TYPES if form == "tiff" else None)
     if form == "tiff":
         return write_ome_tiff(file, voxels, spacing=size, name="segmentation", overwrite=overwrite)
-    return write_ome_zarr(
-        file,
-        voxels,
-        spacing=size,
-        name="segmentation",
-        overwrite=overwrite,
-        labels=voxels,
-        reduce="nearest",
-        version=version,
-    )
+    content = labels_content(voxels.values)
+    return write_ome_zarr(file, voxels.array, content, spacing=size, overwrite=overwrite, version=version)
 
 
 def write_image(
@@ -164,10 +149,8 @@ def write_image(
     voxels = image_voxels(image, OME_TYPES if form == "tiff" else None)
     if form == "tiff":
         return write_ome_tiff(file, voxels, spacing=size, name=name, overwrite=overwrite)
-    reduce = "max" if np.dtype(image.dtype).kind == "b" else "mean"
-    return write_ome_zarr(
-        file, voxels, spacing=size, name=name, overwrite=overwrite, reduce=reduce, version=version
-    )
+    content = image_content(voxels.values, name)
+    return write_ome_zarr(file, voxels.array, content, spacing=size, overwrite=overwrite, version=version)
 
 
 def _target(path: str | os.PathLike[str]) -> tuple[Path, str]:

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastseg import io
 from fastseg.errors import InputError, UsageError, WriteError
-from fastseg.io import write_omezarr
+from fastseg.io import pyramid
 from fastseg.io.atomic import atomic_output
 
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7)
@@ -206,7 +206,7 @@ def test_mean_pyramid(tmp_path: Path) -> None:
     expected = image.reshape(2, 150, 2, 129, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(zarr.open_array(str(path / "1"), mode="r")[...], expected)
     odd = np.arange(5, dtype=np.uint8).reshape(1, 1, 5)
-    np.testing.assert_array_equal(write_omezarr.reduce_mean(odd, (1, 1, 2))[0, 0], [0, 2, 4])
+    np.testing.assert_array_equal(pyramid.reduce_mean(odd, (1, 1, 2))[0, 0], [0, 2, 4])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_mean_pyramid(tmp_path: Path) -> None:
     ],
 )
 def test_pyramid_approaches_cubes(shape: tuple, spacing: tuple | None, expected: list) -> None:
-    assert write_omezarr.pyramid_factors(shape, spacing) == expected
+    assert pyramid.pyramid_factors(shape, spacing) == expected
 
 
 def test_lazy_input_is_written(stack: np.ndarray, tmp_path: Path) -> None:
