@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastseg.arrays.cores import limit_kernels_once
 from fastseg.arrays.device import Device
 from fastseg.errors import InputError
 from fastseg.types import Array
@@ -38,8 +39,9 @@ class Namespace:
         return self.device.kind == "cuda"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # modules cannot be pickled; a worker looks them up again
-        return namespace_for, (self.device,)
+        # Modules cannot be pickled: a worker looks them up again. It computes on the first device that it sees, which
+        # has another number here: a cluster gives each worker a device of its own by CUDA_VISIBLE_DEVICES.
+        return namespace_for, (Device(self.device.kind),)
 
     def active(self) -> AbstractContextManager[Any]:
         """Context in which this device is the current one: allocations and launches go there."""
@@ -48,6 +50,8 @@ class Namespace:
     def kernel(self, name: str) -> ModuleType:
         """The module of compiled loops `name`, for this device: the same functions, arguments and results."""
         folder = "cuda" if self.on_gpu else "cpu"
+        if not self.on_gpu:
+            limit_kernels_once()
         return importlib.import_module(f"fastseg.kernels.{folder}.{name}")
 
 

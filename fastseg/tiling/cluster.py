@@ -6,26 +6,22 @@ waves of a few per worker, so the scheduler's memory does not grow with the volu
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
-from pickle import dumps, loads
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
-from fastseg.errors import DeviceError, FastsegError, UsageError
-from fastseg.version import __version__
+from fastseg.arrays import cuda_devices, usable_cores
+from fastseg.errors import DeviceError, UsageError
+from fastseg.tiling.cluster_checks import check_workers
+from fastseg.tiling.waves import LOSSES, ClusterExecutor
 
-_WAVE = 3
-"""Tasks per worker in flight: one running, one waiting, one being sent."""
-
-_LOSSES = 3
-"""Workers that a task may lose before it is given up; an error that a task raises itself is final."""
+__all__ = ["ClusterExecutor", "existing_cluster", "gpu_workers", "local_workers"]
 
 _SET_BY_DASK = (
     "OMP_NUM_THREADS",
@@ -33,103 +29,33 @@ _SET_BY_DASK = (
     "OPENBLAS_NUM_THREADS",
     "MALLOC_TRIM_THRESHOLD_",
     "PYTHONHASHSEED",
+    "RAPIDS_NO_INITIALIZE",
 )
 
 _PAGE = "127.0.0.1:0"
 """Where Dask shows its status page: on a port that no other cluster of this machine has taken."""
 
-_PATIENCE = "10s"
-"""How long to wait for a scheduler to answer."""
-
-
-class ClusterExecutor:
-    """Runs tasks on the workers of a `distributed.Client`.
-
-    Parameters
-    ----------
-    client : distributed.Client
-
-    Notes
-    -----
-    A task whose worker is lost runs again on another one. What the tasks of a pass share is the result of a task too,
-    not scattered data, so that the scheduler can make it again when the worker that holds it is lost. All volumes
-    that a task reads or writes must live on disks that every worker reaches.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-
-    def workers(self) -> int:
-        """Number of workers at the moment."""
-        return len(self.client.scheduler_info(n_workers=-1)["workers"])
-
-    def map(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """Results in the order of the items.
-
-        Raises
-        ------
-        FastsegError
-            If a task loses its worker again and again, or the scheduler is gone. What a task raises reaches the
-            caller as it is.
-        """
-        waiting = iter(items)
-        shared = self._submit(_unpacked, dumps(task))
-        flying: deque[Any] = deque()
-        try:
-            for item in waiting:  # alone: it makes the store that the others write to
-                yield _result(self._submit(_call, shared, dumps(item)))
-                break
-            room = _WAVE * max(1, self.workers())
-            for item in waiting:
-                flying.append(self._submit(_call, shared, dumps(item)))
-                if len(flying) >= room:
-                    yield _result(flying.popleft())
-            while flying:
-                yield _result(flying.popleft())
-        except Exception:
-            for future in flying:  # nothing is written any more once the caller sees the error
-                with suppress(Exception):
-                    future.exception()
-            raise
-        finally:
-            if self.client.status == "running":
-                self.client.cancel([shared, *flying])
-
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        with catch_warnings():
-            simplefilter("ignore", UserWarning)  # of large arguments, which crossing objects are at times
-            return self.client.submit(function, *arguments, pure=False)
-
-
-def _unpacked(packed: bytes) -> Any:
-    return loads(packed)
-
-
-def _call(task: Callable[[Any], Any], packed: bytes) -> Any:
-    return task(loads(packed))
-
-
-def _result(future: Any) -> Any:
-    from distributed import KilledWorker
-
-    try:
-        return future.result()
-    except KilledWorker:
-        raise FastsegError(
-            f"a task was given up after {_LOSSES + 1} workers were lost while they ran it; workers that run out of "
-            "memory are killed, so give smaller tiles or fewer workers"
-        ) from None
-    except CancelledError:
-        raise FastsegError("the connection to the Dask scheduler was lost during the run") from None
-
-
-def _version() -> str:
-    return __version__
+_PATIENCE = 8
+"""Seconds to wait for a scheduler to answer."""
 
 
 def _need_distributed() -> None:
     if find_spec("distributed") is None:
         raise UsageError("workers need Dask, which is not installed: pip install dask distributed")
+
+
+def _settings(cores: int) -> dict[str, Any]:
+    """Dask's settings while workers of this machine are started and run, each with its number of cores."""
+    return {
+        # The plan bounds memory; workers that spill, pause or end others' work would only be in its way.
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": False,
+        "distributed.comm.timeouts.connect": "60s",
+        "distributed.scheduler.allowed-failures": LOSSES,
+        "distributed.nanny.environ": {"NUMBA_NUM_THREADS": max(1, cores)},
+    }
 
 
 @contextmanager
@@ -181,25 +107,31 @@ def local_workers(count: int, cores: int) -> Iterator[ClusterExecutor]:
     import dask
     from distributed import Client, LocalCluster
 
-    settings = {
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        "distributed.worker.memory.terminate": False,
-        "distributed.comm.timeouts.connect": "60s",
-        "distributed.scheduler.allowed-failures": _LOSSES,
-    }
-    with _environment_kept(), dask.config.set(settings):
+    share = max(1, cores // count)
+    with _environment_kept(), dask.config.set(_settings(share)):
         with _interrupts_ignored():
             cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 dashboard_address=_PAGE,
                 silence_logs=50,
-                env={"NUMBA_NUM_THREADS": max(1, cores // count)},
+                env={"NUMBA_NUM_THREADS": share},
             )
         with cluster, Client(cluster, set_as_default=False) as client:
             yield ClusterExecutor(client)
+
+
+async def _ask(address: str) -> None:
+    """Ask a scheduler who it is; a client, when the other side takes the call and is silent, waits for ever."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async def ask() -> None:
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, connection_args=arguments, timeout=_PATIENCE) as scheduler:
+            await scheduler.identity()
+
+    await asyncio.wait_for(ask(), _PATIENCE)
 
 
 @contextmanager
@@ -209,68 +141,98 @@ def existing_cluster(address: str) -> Iterator[ClusterExecutor]:
     Raises
     ------
     UsageError
-        If the scheduler does not answer, has no workers, or workers run another version of fastseg.
+        If the scheduler does not answer, has no workers, or workers run other versions.
     """
     _need_distributed()
     from distributed import Client
 
     try:
+        with ThreadPoolExecutor(1) as thread:  # this one may run an event loop, as in a notebook
+            thread.submit(asyncio.run, _ask(address)).result()
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
+    except TimeoutError:
+        raise UsageError(
+            f"scheduler {address} cannot be reached: nothing came back within {_PATIENCE} s"
+        ) from None
+    except (OSError, ValueError) as error:
         raise UsageError(f"scheduler {address} cannot be reached: {error}") from None
     with client:
         check_workers(client, address)
         yield ClusterExecutor(client)
 
 
-def check_workers(client: Any, address: str) -> None:
-    """Refuse a cluster without workers, or with workers of another version.
-
-    Raises
-    ------
-    UsageError
-    """
-    try:
-        versions: dict[str, Any] = client.run(_version, on_error="return")
-    except ValueError:
-        versions = {}
-    if not versions:
-        raise UsageError(f"scheduler {address} has no workers: start some first")
-    for worker, version in versions.items():
-        if version != __version__:
-            given = f"runs fastseg {version}" if isinstance(version, str) else "has no fastseg"
-            raise UsageError(f"worker {worker} {given}, this is {__version__}: install the same version")
+def _chosen(gpus: str) -> list[str] | None:
+    """Entries for ``CUDA_VISIBLE_DEVICES``; None for all GPUs that this process sees."""
+    if gpus == "all":
+        return None
+    parts = [part.strip() for part in gpus.split(",")]
+    numbers = [int(part) for part in parts if part.isascii() and part.isdecimal()]
+    if len(numbers) < len(parts) or len(set(numbers)) < len(numbers):
+        raise UsageError(
+            f"GPUs '{gpus}' are not a list of different numbers: give all, or numbers such as 0,1"
+        )
+    known = len(cuda_devices())
+    for number in numbers:
+        if number >= known:
+            there = f"GPUs 0 to {known - 1}" if known > 1 else "GPU 0 only" if known else "none"
+            raise DeviceError(f"GPU {number} is not available: this machine has {there}")
+    # Numbers count the GPUs that this process sees, while workers are told the names that the driver knows.
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return [visible[n] if n < len(visible) else str(n) for n in numbers]
 
 
 @contextmanager
-def gpu_workers(gpus: str) -> Iterator[ClusterExecutor]:
-    """One worker a GPU of this machine.
+def gpu_workers(gpus: str, pool: int | None = None) -> Iterator[ClusterExecutor]:
+    """One worker a GPU of this machine, which sees that GPU as its first device.
 
     Parameters
     ----------
     gpus : str
         ``all`` or numbers such as ``0,1``.
+    pool : int, optional
+        Bytes of GPU memory that each worker takes at its start and hands out itself, with RMM. Without it, CuPy's own
+        pool grows as needed, which is as fast once the first tiles have been computed; a pool helps where other
+        libraries of the worker allocate with RMM too, or where memory is to be reserved before the run.
 
     Raises
     ------
+    UsageError
+        If the list of GPUs or the pool is not one.
     DeviceError
-        If dask-cuda is missing or cannot start.
+        If dask-cuda is missing or cannot start, or a GPU does not exist.
+
+    Notes
+    -----
+    With a pool, dask-cuda's set-up of a worker makes ``rmm.allocators.cupy.rmm_cupy_allocator`` the allocator of CuPy;
+    that is part of starting a worker, so one that replaces a lost worker has it too. Nothing is moved from the GPU to
+    the host, or to disk, to make room: tasks keep no results on the GPU, and the plan says what they need.
     """
     if find_spec("dask_cuda") is None:
         raise DeviceError(
             "--gpus needs dask-cuda: pip install 'fastseg-bio[gpu-cu12]' or 'fastseg-bio[gpu-cu13]'"
         )
+    visible = _chosen(gpus)
+    if pool is not None and pool < 1:
+        raise UsageError(f"a pool of {pool} bytes is not possible: give more than 0, or none")
+    import dask
     from dask_cuda import LocalCUDACluster
     from distributed import Client
 
-    visible = None if gpus == "all" else gpus
-    try:
-        cluster: AbstractContextManager[Any] = LocalCUDACluster(
-            CUDA_VISIBLE_DEVICES=visible, dashboard_address=_PAGE
-        )
-    except FastsegError:
-        raise
-    except Exception as error:  # drivers and libraries raise many types
-        raise DeviceError(f"no worker could be started on GPUs '{gpus}': {error}") from None
-    with _environment_kept(), cluster as started, Client(started, set_as_default=False) as client:
-        yield ClusterExecutor(client)
+    reserved = {"rmm_pool_size": pool, "rmm_allocator_external_lib_list": "cupy"} if pool is not None else {}
+    count = len(cuda_devices()) if visible is None else len(visible)
+    with _environment_kept(), dask.config.set(_settings(usable_cores() // max(1, count))):
+        try:
+            with _interrupts_ignored():
+                cluster = LocalCUDACluster(
+                    CUDA_VISIBLE_DEVICES=visible,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    device_memory_limit=0,
+                    dashboard_address=_PAGE,
+                    silence_logs=50,
+                    **reserved,
+                )
+        except Exception as error:  # drivers and libraries raise many types
+            raise DeviceError(f"no worker could be started on GPUs '{gpus}': {error}") from None
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield ClusterExecutor(client)

@@ -17,12 +17,13 @@ import pytest
 
 pytest.importorskip("distributed", reason="workers need dask and distributed")
 
+import fastseg
 from fastseg.errors import FastsegError, InputError, UsageError, WriteError
-from fastseg.tiling import ArrayVolume, Engine, cluster
-from fastseg.tiling.cluster import ClusterExecutor, check_workers, existing_cluster, local_workers
-from fastseg.tiling.storage import Scratch
+from fastseg.tiling import ArrayVolume, Engine, cluster, cluster_checks
+from fastseg.tiling.cluster import ClusterExecutor, existing_cluster, local_workers
+from fastseg.tiling.scratch import Scratch
+from fastseg.tiling.storage import Memory
 from fastseg.types import Box
-from fastseg.version import __version__
 from fastseg.workflow.load import get_workflow
 from fastseg.workflow.run import run_workflow
 from fastseg.workflow.run_tiled import run_tiled
@@ -43,6 +44,11 @@ def twice(number: int) -> int:
 
 def slowly(number: int) -> int:
     time.sleep(0.01 * (number % 4))  # later tasks are done first
+    return number
+
+
+def nap(number: int) -> int:
+    time.sleep(0.11)
     return number
 
 
@@ -121,73 +127,34 @@ def test_items_and_results_may_be_large_and_are_not_changed(executor: ClusterExe
     assert text == str(("a", Box((0,), (2,))))
 
 
-# ---- waves
+# ---- many short tasks
 
 
-class Watched:
-    """A client that counts the tasks that were sent and whose results were not taken yet."""
+def test_short_tasks_travel_together_and_long_ones_alone(executor: ClusterExecutor) -> None:
+    sent: list[int] = []
+    submitted = executor._submit
 
-    status = "running"
+    def counted(*arguments: Any) -> Any:
+        sent.append(1)
+        return submitted(*arguments)
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self.flying = self.most = self.cancelled = 0
-        self.order: list[str] = []
-
-    def scheduler_info(self, n_workers: int) -> dict[str, Any]:
-        return {"workers": {str(i): {} for i in range(self.workers)}}
-
-    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        watched = self
-        given = [a.value if isinstance(a, _Future) else a for a in arguments]
-        counts = function is cluster._call
-        if counts:
-            self.flying += 1
-            self.most = max(self.most, self.flying)
-            self.order.append("sent")
-        return _Future(function(*given), watched if counts else None)
-
-    def cancel(self, futures: list[Any]) -> None:
-        self.cancelled += len(futures)
+    executor._submit = counted  # type: ignore[method-assign, assignment]
+    try:
+        assert list(executor.map(twice, range(2000))) == [2 * n for n in range(2000)]
+        assert len(sent) < 100
+        sent.clear()
+        assert [n for n, _ in zip(executor.map(nap, range(8)), range(8), strict=True)] == list(range(8))
+        assert len(sent) == 1 + 8
+    finally:
+        executor._submit = submitted  # type: ignore[method-assign]
 
 
-class _Future:
-    def __init__(self, value: Any, watched: Watched | None) -> None:
-        self.value, self.watched = value, watched
-
-    def result(self) -> Any:
-        assert self.watched is not None
-        self.watched.flying -= 1
-        self.watched.order.append("taken")
-        return self.value
-
-    def exception(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_few_tasks_are_in_flight_and_the_first_is_alone(workers: int) -> None:
-    client = Watched(workers)
-    taken: list[int] = []
-
-    def items() -> Iterator[int]:
-        for i in range(50):  # items are drawn as they are sent, not all at once
-            assert i - len(taken) <= cluster._WAVE * workers
-            yield i
-
-    for result in ClusterExecutor(client).map(twice, items()):
-        taken += [result]
-    assert taken == [2 * i for i in range(50)]
-    assert client.most == cluster._WAVE * workers
-    assert client.order[:2] == ["sent", "taken"]
-
-
-def test_tasks_in_flight_are_cancelled_when_the_caller_stops() -> None:
-    client = Watched(2)
-    results = ClusterExecutor(client).map(twice, range(50))
-    assert [next(results) for _ in range(3)] == [0, 2, 4]  # type: ignore[call-overload]
-    results.close()  # type: ignore[attr-defined]
-    assert client.cancelled == 1 + client.flying == 1 + cluster._WAVE * 2 - 1
+def test_volumes_in_the_memory_of_this_process_are_refused(executor: ClusterExecutor) -> None:
+    with pytest.raises(UsageError) as caught:
+        Engine((3, 20, 9), executor=executor, storage=Memory())
+    assert str(caught.value).partition(":")[0] == (
+        "a volume in the memory of this process cannot be written by workers"
+    )
 
 
 # ---- workers that die
@@ -204,6 +171,7 @@ def test_masks_are_the_same_when_a_worker_is_killed(tmp_path: Path) -> None:
     expected = run_workflow(get_workflow("tjp1"), stack).result
     killed: list[int] = []
     with local_workers(WORKERS, cores=2) as executor, Scratch(tmp_path) as scratch:
+        executor.most = 1  # enough messages to die between two of them
         workers = sorted({pid for pid, _ in executor.map(who, range(12))})
         assert len(workers) == WORKERS
         submitted = executor._submit
@@ -220,7 +188,7 @@ def test_masks_are_the_same_when_a_worker_is_killed(tmp_path: Path) -> None:
             return found
 
         sent: list[int] = []
-        executor._submit = kill_in_the_middle  # type: ignore[method-assign]
+        executor._submit = kill_in_the_middle  # type: ignore[method-assign, assignment]
         engine = Engine((3, 12, 14), executor=executor, storage=scratch)
         found = run_tiled(get_workflow("tjp1"), ArrayVolume(stack), engine).result
         assert_identical(found.read(Box.whole(stack.shape)), expected)
@@ -316,8 +284,23 @@ def test_an_existing_cluster_is_used(executor: ClusterExecutor) -> None:
     assert list(executor.map(twice, range(2))) == [0, 2]
 
 
+def test_a_scheduler_that_takes_the_call_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(UsageError) as caught, existing_cluster(address):
+            pass
+        assert time.monotonic() - started < 3  # the scheduler has 8 s of the 10 that a user is made to wait
+    assert str(caught.value).startswith(f"scheduler {address} cannot be reached: ")
+
+
 def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_PATIENCE", "1s")
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -329,44 +312,15 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Mo
         assert ". " not in str(caught.value)
 
 
-class Answering:
-    """A client whose workers report these versions."""
-
-    def __init__(self, versions: dict[str, Any] | None) -> None:
-        self.versions = versions
-
-    def run(self, function: Any, on_error: str) -> dict[str, Any]:
-        if self.versions is None:
-            raise ValueError("no workers")
-        return self.versions
-
-
-def test_workers_of_another_version_are_refused(executor: ClusterExecutor) -> None:
-    check_workers(executor.client, "here")
-    check_workers(Answering({"w1": __version__}), "here")
-    for versions, message in (
-        (
-            {"w1": __version__, "w2": "0.0.1"},
-            f"worker w2 runs fastseg 0.0.1, this is {__version__}: install the same version",
-        ),
-        (
-            {"w1": ImportError("fastseg")},
-            f"worker w1 has no fastseg, this is {__version__}: install the same version",
-        ),
-        ({}, "scheduler here has no workers: start some first"),
-        (None, "scheduler here has no workers: start some first"),
-    ):
-        with pytest.raises(UsageError) as caught:
-            check_workers(Answering(versions), "here")  # type: ignore[arg-type]
-        assert str(caught.value) == message
-
-
 def test_a_cluster_of_another_version_is_refused_when_it_is_joined(
     executor: ClusterExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "__version__", "99.0")
+    monkeypatch.setattr(cluster_checks, "__version__", "99.0")
     joined = existing_cluster(executor.client.scheduler.address)
-    with pytest.raises(UsageError, match=f"runs fastseg {__version__}, this is 99.0"), joined:
+    with (
+        pytest.raises(UsageError, match=f"runs fastseg {fastseg.__version__}, this is 99.0: install"),
+        joined,
+    ):
         pass
 
 
