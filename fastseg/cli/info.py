@@ -100,6 +100,7 @@ def version_of(names: tuple[str, ...]) -> str:
 def _device_rows() -> list[tuple[str, str]]:
     import psutil
 
+    from fastseg.arrays import usable_cores
     from fastseg.arrays.device import cuda_devices, why_no_cuda
 
     memory = psutil.virtual_memory()
@@ -120,13 +121,6 @@ def _device_rows() -> list[tuple[str, str]]:
         rows.append(("cuda", f"none: {reason}"))
     rows += [(name, os.environ.get(name, "not set")) for name in _THREADS]
     return rows
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_name() -> str:

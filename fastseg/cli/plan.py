@@ -40,6 +40,7 @@ def plan(
     """
     size, budget = whole_triple(tile, "--tile"), memory_size(memory)
 
+    from fastseg.arrays import usable_cores
     from fastseg.io import read
     from fastseg.tiling.plan import PROCESS, readable
     from fastseg.workflow.load import get_workflow
@@ -47,9 +48,14 @@ def plan(
 
     definition = get_workflow(workflow)
     found = read(image, channel=channel, scene=scene, time=time, axes=axes)
-    processes = max(1, workers or 1)
     laid = plan_workflow(
-        definition, found.shape[2:], rescale=rescale, tile=size, memory=budget, workers=processes
+        definition,
+        found.shape[2:],
+        rescale=rescale,
+        tile=size,
+        memory=budget,
+        tasks=workers or usable_cores(),
+        processes=workers,
     )
 
     def sides(values: tuple[int, ...]) -> str:
@@ -74,8 +80,10 @@ def plan(
     )
     names = ("stage", "steps", "rule", "tile", "halo", "tasks", "memory a task", "reads", "writes")
     print_table(names, rows)
-    total = PROCESS * processes + laid.task_bytes * processes
-    several = f" in {processes} processes" if processes > 1 else ""
+    total = PROCESS * (workers or 1) + laid.task_bytes * laid.tasks
+    several = (
+        f" in {workers} processes" if workers else f" for {laid.tasks} tasks at a time" * (laid.tasks > 1)
+    )
     print_lines(
         f"memory{several}: about {readable(total)}; scratch space: at most {readable(laid.scratch_bytes)} "
         "(before compression)"

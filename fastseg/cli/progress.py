@@ -74,6 +74,8 @@ class Reporter:
 
 
 def _summary(outcome: ItemOutcome) -> str:
+    if outcome.kept:
+        return f"already there, {outcome.outputs[0]}"
     more = f" and {len(outcome.outputs) - 1} more" if len(outcome.outputs) > 1 else ""
     return f"{outcome.seconds:.1f} s, {_found(outcome)}, {outcome.outputs[0]}{more}"
 

@@ -96,6 +96,13 @@ def segment(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for intermediate volumes; the temporary folder by default."),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on after an interruption: keep what is finished, and continue large images at their last stage.",
+        ),
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Segment images, one after another.
@@ -139,6 +146,7 @@ def segment(
         scheduler=scheduler,
         gpus=gpus,
         scratch=scratch,
+        resume=resume,
     )
     started = perf_counter()
     reporter = Reporter()

@@ -9,9 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from fastseg.arrays import Device, namespace_for
+from fastseg.errors import UsageError
 from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Objects, Whole
+from fastseg.tiling.packed import PackedObject
 from fastseg.tiling.rules import Halo, full_connectivity
 from fastseg.tiling.statistics import EXTREMA
 from fastseg.types import Array
@@ -98,7 +100,30 @@ def _peaks_in_sorted_order(values: np.ndarray, inside: np.ndarray, floor: float)
     return found
 
 
-_PEAKS = Objects(mask=_mask, compute=_peaks, dtype=_bool, connectivity=full_connectivity, margin=0)
+def _peaks_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limit: int) -> np.ndarray:
+    if params.compat:
+        raise UsageError(
+            f"an object of {len(item.positions):,} voxels is too large for the memory budget with compat, which sorts "
+            "its peaks together: give a larger --memory or leave out --compat"
+        )
+    index = np.unravel_index(item.positions, item.shape)
+    far = np.ones(len(item.positions), bool)
+    for axis, n in enumerate(item.shape):
+        far &= (index[axis] >= _BORDER) & (index[axis] < n - _BORDER)
+    found = np.zeros(len(far), bool)
+    find = namespace_for(Device("cpu")).kernel("packed").peaks_packed
+    found[far] = find(item.arrays[0][far], item.positions[far], item.shape, values[0].low)
+    return found
+
+
+_PEAKS = Objects(
+    mask=_mask,
+    compute=_peaks,
+    dtype=_bool,
+    connectivity=full_connectivity,
+    margin=0,
+    packed=_peaks_packed,
+)
 
 
 def _peak_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
@@ -132,7 +157,17 @@ def _flood_object(block: Block, inside: np.ndarray) -> np.ndarray:
     return block.ns.kernel("watershed").flood(cost, seeds, np.ascontiguousarray(inside), True)
 
 
-_FLOOD_OBJECTS = Objects(mask=_first, compute=_flood_object, dtype=_seeds_dtype, margin=1)
+def _flood_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limit: int) -> np.ndarray:
+    seeds = item.arrays[1]
+    if not seeds.any():
+        return seeds
+    flood = namespace_for(Device("cpu")).kernel("packed").flood_packed
+    return np.asarray(flood(-item.distances(limit), seeds, item.positions, item.shape, True))
+
+
+_FLOOD_OBJECTS = Objects(
+    mask=_first, compute=_flood_object, dtype=_seeds_dtype, margin=1, packed=_flood_packed
+)
 
 
 def _flood_in_heap_order(block: Block) -> np.ndarray:

@@ -25,10 +25,11 @@ from fastseg.screen.events import (
     RunStarted,
     StepStarted,
 )
-from fastseg.screen.large import Workplace, out_of_core, workplace
+from fastseg.screen.large import out_of_core
 from fastseg.screen.naming import Outputs, plan_outputs
-from fastseg.screen.outputs import Ledger, plain, write_outputs
+from fastseg.screen.outputs import Ledger, all_or_none, plain, write_outputs
 from fastseg.screen.request import Plan, SegmentRequest, check_request
+from fastseg.screen.workplace import Workplace, workplace
 from fastseg.tiling.source import ImageVolume, LazyArray
 from fastseg.workflow.run import Outcome, StepEvent, run_workflow
 from fastseg.workflow.spacing import matching_ratio, spacing_note, to_grid
@@ -169,17 +170,11 @@ def _segment_one(
         spacing=plan.spacing,
     )
     outputs = plan_outputs(plan, image.stem)
+    if request.resume and all(path.exists() for path in outputs.paths()):
+        return ItemOutcome(source=source, outputs=tuple(outputs.paths()), kept=True)
     ledger.check(outputs.paths(), request.overwrite)
     if request.out_of_core:
-        with out_of_core(plan, image, place, on_step) as (large, extra):
-            relay(ItemPhase(source, "writing"))
-            lazy = LazyArray(ImageVolume(image))
-            write_outputs(plan, outputs, image, lazy, large, Outcome(large))
-            written = outputs.paths()
-            ledger.record(written, source)
-            return _finished(
-                source, plan, outputs, written, started, [*image.notes, *extra], large, image, None
-            )
+        return _segment_large(source, image, plan, place, outputs, ledger, started, on_step, relay)
     ratio = matching_ratio(plan.workflow, image.spacing) if request.match_spacing else request.rescale
     volume = image.volume()
     outcome = run_workflow(
@@ -199,33 +194,51 @@ def _segment_one(
             result = to_grid(result, volume.shape)
     relay(ItemPhase(source, "writing"))
     write_outputs(plan, outputs, image, volume, result, outcome)
-    written = outputs.paths()
-    ledger.record(written, source)
+    ledger.record(outputs.paths(), source)
     notes = [*image.notes, *outcome.notes]
-    return _finished(source, plan, outputs, written, started, notes, result, image, ratio)
+    return _finished(source, plan, outputs, started, notes, _facts(plan, outputs, result), image, ratio)
+
+
+def _segment_large(
+    source: str,
+    image: Image,
+    plan: Plan,
+    place: Workplace,
+    outputs: Outputs,
+    ledger: Ledger,
+    started: float,
+    on_step: Callable[[StepEvent], None],
+    relay: Callable[[Event], None],
+) -> ItemOutcome:
+    beside: list[Path] = []
+    with all_or_none(beside), out_of_core(plan, image, place, outputs.main, on_step) as large:
+        relay(ItemPhase(source, "writing"))
+        lazy = LazyArray(ImageVolume(image))
+        write_outputs(plan, outputs, image, lazy, large.result, Outcome(large.result), main=not large.written)
+        beside += outputs.paths() if not large.written else outputs.paths()[1:]
+        facts = {"foreground": large.foreground, "voxels": prod(large.result.shape)}
+    ledger.record(outputs.paths(), source)
+    notes = [*image.notes, *large.notes]
+    return _finished(source, plan, outputs, started, notes, facts, image, plan.request.rescale)
 
 
 def _finished(
     source: str,
     plan: Plan,
     outputs: Outputs,
-    written: list[Path],
     started: float,
     notes: list[str],
-    result: Any,
+    facts: dict[str, Any],
     image: Image,
     ratio: float | None,
 ) -> ItemOutcome:
-    request = plan.request
-    ratio = request.rescale if request.out_of_core else ratio
-    note = None if request.match_spacing else spacing_note(plan.workflow, image.spacing, ratio)
-    facts = _facts(plan, outputs, result)
+    note = None if plan.request.match_spacing else spacing_note(plan.workflow, image.spacing, ratio)
     if facts.get("foreground") == 0:
         here = "" if plan.until is None else f" by step '{plan.until}'"
         notes = [*notes, f"no voxel was segmented{here}"]
     return ItemOutcome(
         source=source,
-        outputs=tuple(written),
+        outputs=tuple(outputs.paths()),
         seconds=perf_counter() - started,
         notes=(*notes, *([note] if note else [])),
         **facts,
@@ -238,9 +251,7 @@ def _facts(plan: Plan, outputs: Outputs, result: Any) -> dict[str, Any]:
         return {"values": {outputs.scalars[plan.until]: plain(result)}}
     if result.dtype.kind == "f":
         return {"limits": (float(result.min()), float(result.max()))}
-    shape = tuple(int(n) for n in result.shape)
-    planes = (np.count_nonzero(result[z]) for z in range(shape[0]))  # a large result is read plane by plane
-    return {"foreground": int(sum(planes)), "voxels": prod(shape)}
+    return {"foreground": int(np.count_nonzero(result)), "voxels": int(result.size)}
 
 
 def _failure(source: str, error: Exception, seconds: float) -> ItemOutcome:

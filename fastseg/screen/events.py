@@ -77,6 +77,8 @@ class ItemOutcome:
         The number, by name, if the run ended with a step that gives one.
     notes : tuple of str
         Remarks for the user, such as what had to be assumed about the file.
+    kept : bool
+        The outputs were there already, and a resumed run left them as they are.
     error : Exception or None
         Why the item failed. It carries no traceback, which would keep the item's arrays alive.
     traceback : str
@@ -91,6 +93,7 @@ class ItemOutcome:
     limits: tuple[float, float] | None = None
     values: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kept: bool = False
     error: Exception | None = None
     traceback: str = ""
 

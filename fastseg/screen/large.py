@@ -2,111 +2,159 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from fastseg.arrays import Device, free_bytes
+from fastseg.arrays import free_bytes
 from fastseg.io import Image
+from fastseg.io.omezarr_store import OmeZarrStore
+from fastseg.io.writing_tiles import new_mask
+from fastseg.screen.grids import rescaled_spacing
 from fastseg.screen.request import Plan
+from fastseg.screen.workplace import Workplace
 from fastseg.tiling import Engine
-from fastseg.tiling.cluster import existing_cluster, gpu_workers, local_workers
-from fastseg.tiling.executors import Executor, Serial
-from fastseg.tiling.source import ImageVolume, LazyArray
-from fastseg.tiling.storage import Scratch, Storage
+from fastseg.tiling.plan import Plan as Stages
+from fastseg.tiling.scratch import Scratch
+from fastseg.tiling.source import ImageVolume, LazyArray, StoreVolume
+from fastseg.tiling.volume import Volume
+from fastseg.tiling.waves import ClusterExecutor
+from fastseg.version import __version__
+from fastseg.workflow.dump import dump_yaml
 from fastseg.workflow.run import StepEvent
-from fastseg.workflow.run_tiled import StageEvent, plan_workflow, run_tiled
+from fastseg.workflow.run_tiled import StageEvent, TiledOutcome, plan_workflow, run_tiled
 
 _SHARE = 0.6
 """Part of the free memory that is used where no budget is given."""
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where the work of a run is done: the executor, how many processes it has, and the device."""
+class Large:
+    """A segmentation that was computed stage by stage.
 
-    executor: Executor
-    processes: int
-    device: Device
-
-    def engine(self, tile: tuple[int, ...] | None, storage: Storage | None = None) -> Engine:
-        """An engine at this place."""
-        return Engine(tile, self.executor, self.device, storage)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def workplace(plan: Plan) -> Iterator[Workplace]:
-    """The place that a request asks for, for the time of the run.
-
-    Raises
-    ------
-    UsageError, DeviceError
-        If it cannot be had.
+    Attributes
+    ----------
+    result : LazyArray
+        On disk; it can be read as long as the context lasts.
+    foreground : int
+        Its voxels that are not 0.
+    notes : list of str
+        For the user.
+    written : bool
+        The tiles wrote the output themselves; it takes its place when the context ends well.
     """
-    request = plan.request
-    if request.workers is not None:
-        with local_workers(request.workers, usable_cores()) as executor:
-            yield Workplace(executor, request.workers, plan.device)
-    elif request.scheduler is not None:
-        with existing_cluster(request.scheduler) as executor:
-            yield Workplace(executor, executor.workers(), plan.device)
-    elif request.gpus is not None:
-        with gpu_workers(request.gpus) as executor:
-            yield Workplace(executor, executor.workers(), plan.device)
-    else:
-        yield Workplace(Serial(), 1, plan.device)
+
+    result: LazyArray
+    foreground: int
+    notes: list[str]
+    written: bool
 
 
 @contextmanager
 def out_of_core(
-    plan: Plan, image: Image, place: Workplace, on_step: Callable[[StepEvent], None]
-) -> Iterator[tuple[LazyArray, list[str]]]:
-    """The segmentation of an image, computed stage by stage; it can be read as long as the context lasts.
+    plan: Plan, image: Image, place: Workplace, output: Path, on_step: Callable[[StepEvent], None]
+) -> Iterator[Large]:
+    """Segment an image stage by stage.
+
+    Parameters
+    ----------
+    plan : Plan
+    image : Image
+    place : Workplace
+    output : Path
+        The segmentation. As OME-Zarr it is written by the tasks of the tiles.
+    on_step : callable
+        Called before every stage.
 
     Yields
     ------
-    LazyArray
-        The result, on disk.
-    list of str
-        Notes for the user.
+    Large
 
     Raises
     ------
     UsageError
-        If no tile fits the memory budget; nothing has been computed then.
+        If no tile fits the memory budget, nothing has been computed then; or if an object turns out to be too large.
     """
     request = plan.request
     source = ImageVolume(image)
-    memory = request.memory or int(_SHARE * free_bytes(place.device))
     laid = plan_workflow(
         plan.workflow,
         source.shape,
         rescale=request.rescale,
         compat=request.compat,
         tile=request.tile,
-        memory=memory,
-        workers=place.processes,
+        memory=request.memory or int(_SHARE * free_bytes(place.device)),
+        tasks=place.tasks,
+        processes=place.processes,
     )
+
+    executor = place.with_tasks(laid.tasks)
 
     def on_stage(event: StageEvent) -> None:
         name = ", ".join(event.steps)
         on_step(StepEvent(name, name, event.number, event.total))
 
-    with Scratch(request.scratch) as scratch:
-        done = run_tiled(
+    def run(scratch: Scratch, into: Volume | None) -> TiledOutcome:
+        return run_tiled(
             plan.workflow,
             source,
-            place.engine(laid.tile, scratch),
+            Engine(laid.tile, executor, place.device, scratch, laid.room),
             rescale=request.rescale,
             compat=request.compat,
+            output=into,
             on_stage=on_stage,
+            journal=scratch.journal,
         )
-        yield LazyArray(done.result), done.notes
+
+    with Scratch(request.scratch, _key(plan, image), request.resume) as scratch:
+        if isinstance(executor, ClusterExecutor):
+            executor.check_paths(scratch.folder, [image.source, output.parent])
+        if plan.suffix != "zarr":
+            done = run(scratch, None)
+            yield Large(LazyArray(done.result), done.foreground, done.notes, False)
+            return
+        with _store(plan, image, laid, output) as store:
+            done = run(scratch, StoreVolume(store))
+            for level, boxes in store.pyramid():
+                for _ in executor.map(partial(store.reduce, level), boxes):
+                    pass
+            yield Large(LazyArray(done.result), done.foreground, done.notes, True)
+
+
+def _store(plan: Plan, image: Image, laid: Stages, output: Path) -> AbstractContextManager[OmeZarrStore]:
+    form, last = plan.workflow.result, laid.stages[-1]
+    return new_mask(
+        output,
+        last.shape,
+        tile=last.tile,
+        spacing=rescaled_spacing(image.spacing, laid.shape, last.shape),
+        foreground=form.foreground,
+        dtype=form.dtype,
+        overwrite=plan.request.overwrite,
+    )
+
+
+def _key(plan: Plan, image: Image) -> str:
+    """A name for the work: the same workflow, parameters and image. Tiles, memory and workers may differ."""
+    request = plan.request
+    path = Path(os.path.realpath(image.source))
+    facts = (
+        __version__,
+        dump_yaml(plan.workflow),
+        request.rescale,
+        request.compat,
+        str(path),
+        (request.channel, request.scene, request.time, request.axes),
+        image.shape,
+        [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _marks(path)],
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _marks(path: Path) -> list[Path]:
+    """Files whose size and time tell whether an image is still the same: itself, or what lies on top in a folder."""
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,26 @@ class Ledger:
             self._written[status.st_dev, status.st_ino] = source
 
 
+@contextmanager
+def all_or_none(paths: Iterable[Path]) -> Iterator[None]:
+    """Remove files if the block ends with an exception."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            discard(path)
+        raise
+
+
 def write_outputs(
-    plan: Plan, outputs: Outputs, image: Image, volume: Any, result: Any, outcome: Outcome
+    plan: Plan,
+    outputs: Outputs,
+    image: Image,
+    volume: Any,
+    result: Any,
+    outcome: Outcome,
+    *,
+    main: bool = True,
 ) -> None:
     """Write everything or nothing.
 
@@ -76,6 +94,8 @@ def write_outputs(
         unless it was brought back.
     outcome : Outcome
         With the results of the steps in `outputs`.
+    main : bool
+        Write the main output; otherwise that is somebody else's task.
 
     Raises
     ------
@@ -92,22 +112,18 @@ def write_outputs(
         jobs.append((outputs.values, partial(_write_values, values, overwrite)))
     if outputs.preview is not None:
         jobs.append((outputs.preview, partial(_write_preview, plan, image, volume, result)))
-    if plan.until is None:
+    if plan.until is None and main:
         form = plan.workflow.result
         segmentation = partial(write_mask, mask=result, foreground=form.foreground, dtype=form.dtype)
         spacing = rescaled_spacing(image.spacing, volume.shape, result.shape)
         jobs.append((outputs.main, partial(segmentation, spacing=spacing, overwrite=overwrite)))
-    elif outputs.main != outputs.values:
+    elif plan.until is not None and outputs.main != outputs.values:
         jobs.append((outputs.main, partial(_write_array, result, image, volume, overwrite)))
     written: list[Path] = []
-    try:
+    with all_or_none(written):
         for path, write in jobs:
             write(path)
             written.append(path)
-    except BaseException:
-        for path in written:
-            discard(path)
-        raise
 
 
 def _write_step(

@@ -79,6 +79,9 @@ class SegmentRequest:
         ``all`` or numbers such as ``0,1``: one worker a GPU.
     scratch : str or Path, optional
         Folder for the intermediate volumes; the system's temporary folder by default.
+    resume : bool
+        Go on after an interruption: images whose segmentation is there are left as they are, and one that was computed
+        stage by stage goes on after its last finished stage. Excludes `overwrite`.
     """
 
     workflow: str | Path | Workflow
@@ -104,6 +107,7 @@ class SegmentRequest:
     scheduler: str | None = None
     gpus: str | None = None
     scratch: str | Path | None = None
+    resume: bool = False
 
     @property
     def out_of_core(self) -> bool:
@@ -142,7 +146,7 @@ def check_request(request: SegmentRequest) -> Plan:
         For a workflow, parameter, step, device, tile, spacing, ratio, format or output folder that cannot be used.
     """
     workflow = with_assignments(get_workflow(request.workflow), request.assignments)
-    until = None if request.until is None else step_id(workflow, request.until)
+    until = None if request.until is None else step_id(workflow, request.until, request.compat)
     if until is not None and request.preview:
         _check_picture(workflow, until)
     device = parse_device(request.device)
@@ -156,6 +160,8 @@ def check_request(request: SegmentRequest) -> Plan:
                 f"--match-spacing finds the ratio itself: leave out --rescale {request.rescale:g}"
             )
         check_matchable(workflow)
+    if request.resume and request.overwrite:
+        raise UsageError("--resume keeps what is there and --overwrite replaces it: give one of them")
     if request.out_of_core:
         _check_out_of_core(request)
     output = Path(request.output)

@@ -34,6 +34,30 @@ def structure_of(ndim: int, connectivity: int, planar: bool) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Touching:
+    """Labels that touch a border between tiles, and their bounding boxes in the volume.
+
+    Attributes
+    ----------
+    numbers : ndarray of int64, shape (n,)
+    starts, stops : ndarray of int64, shape (n, ndim)
+    """
+
+    numbers: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """A labelled tile: number of labels, flat position in the volume of the first voxel of each, and which touch."""
+
+    count: int
+    first: np.ndarray
+    touching: Touching
+
+
+@dataclass(frozen=True)
 class Components:
     """Stitched components of a volume.
 
@@ -49,6 +73,8 @@ class Components:
         Final number of every provisional one; ``numbers[0]`` is 0.
     count : int
         Number of components.
+    touching : Touching
+        What touches a border between tiles, by provisional number.
     """
 
     local: Volume
@@ -56,15 +82,54 @@ class Components:
     offsets: np.ndarray
     numbers: np.ndarray
     count: int
+    touching: Touching
 
     def of_tile(self, tile: int) -> np.ndarray:
         """Final numbers of the local labels 0..n of a tile."""
         a, b = int(self.offsets[tile]), int(self.offsets[tile + 1])
         return np.concatenate([np.zeros(1, np.int64), self.numbers[a + 1 : b + 1]])
 
-    def read(self, box: Box) -> np.ndarray:
-        """Final numbers in a box, on the host; int64."""
-        return self.numbers[_provisional(self.local, self.grid, self.offsets, box)]
+    def alone(self) -> np.ndarray:
+        """Whether the object of every provisional number lies in one tile, bool; entry 0 is meaningless."""
+        labels = np.bincount(self.numbers[1:], minlength=self.count + 1)
+        return np.asarray(labels[self.numbers] == 1)
+
+    def crossing(self) -> Touching:
+        """The objects that cross a border between tiles, by their final numbers in increasing order."""
+        final = self.numbers[self.touching.numbers]
+        several = np.bincount(self.numbers[1:], minlength=self.count + 1)[final] > 1
+        numbers, place = np.unique(final[several], return_inverse=True)
+        ndim = len(self.grid.shape)
+        starts = np.full((len(numbers), ndim), np.iinfo(np.int64).max)
+        stops = np.zeros((len(numbers), ndim), np.int64)
+        np.minimum.at(starts, place, self.touching.starts[several])
+        np.maximum.at(stops, place, self.touching.stops[several])
+        return Touching(numbers, starts, stops)
+
+    def which(self, box: Box, numbers: np.ndarray) -> np.ndarray:
+        """Which of some objects every voxel of a box belongs to, on the host.
+
+        Parameters
+        ----------
+        box : Box
+        numbers : ndarray of int64, shape (n,)
+            Final numbers, increasing.
+
+        Returns
+        -------
+        ndarray of int32
+            k at voxels of ``numbers[k - 1]``, 0 elsewhere.
+        """
+        found = np.zeros(box.shape, np.int32)
+        for tile, whole in self.grid.overlapping(box):
+            shared = whole.intersect(box)
+            final = self.of_tile(tile)
+            place = np.searchsorted(numbers, final)
+            known = numbers[np.minimum(place, len(numbers) - 1)] == final
+            if known.any():
+                rows = np.where(known, place + 1, 0).astype(np.int32)
+                found[shared.within(box)] = rows[to_host(self.local.read(shared))]
+        return found
 
 
 def _provisional(local: Volume, grid: Grid, offsets: np.ndarray, box: Box) -> np.ndarray:
@@ -87,8 +152,8 @@ def _label_tile(
     shape: tuple[int, ...],
     ns: Namespace,
     core: Box,
-) -> tuple[int, np.ndarray]:
-    """Label one tile; give its number of labels and the flat position in the volume of the first voxel of each."""
+) -> _Labelled:
+    """Label one tile."""
     arrays = tuple(load(v, core, ns) for v in volumes)
     block = Block(arrays, values, params, Place(core, core, shape), ns)
     labels, count = ns.ndi.label(rule.mask(block), structure=ns.xp.asarray(structure))
@@ -100,7 +165,33 @@ def _label_tile(
     ns.xp.minimum.at(first, flat[inside], inside.astype(np.uint64))
     index = np.unravel_index(to_host(first[1:]).astype(np.int64), core.shape)
     moved = tuple(i + a for i, a in zip(index, core.start, strict=True))
-    return count, np.ravel_multi_index(moved, shape).astype(np.int64)
+    return _Labelled(
+        count, np.ravel_multi_index(moved, shape).astype(np.int64), _touching(rule, labels, core, shape)
+    )
+
+
+def _touching(rule: Labels | Objects, labels: Array, core: Box, shape: tuple[int, ...]) -> Touching:
+    """Labels of a tile at its borders with other tiles; what is decided by tables alone needs none of them."""
+    from scipy.ndimage import find_objects
+
+    ndim = len(shape)
+    found: list[np.ndarray] = [np.zeros(0, np.int64)]
+    if isinstance(rule, Objects):
+        for axis in range(ndim):
+            for inner, plane in ((core.start[axis] > 0, 0), (core.stop[axis] < shape[axis], -1)):
+                if inner:
+                    found.append(
+                        np.unique(to_host(labels[(slice(None),) * axis + (plane,)])).astype(np.int64)
+                    )
+    numbers = np.unique(np.concatenate(found))
+    numbers = numbers[numbers > 0]
+    if not len(numbers):
+        return Touching(numbers, *(np.zeros((0, ndim), np.int64),) * 2)
+    boxes = find_objects(to_host(labels))
+    corner = np.array(core.start)
+    starts = np.array([[s.start for s in boxes[n - 1]] for n in numbers]) + corner
+    stops = np.array([[s.stop for s in boxes[n - 1]] for n in numbers]) + corner
+    return Touching(numbers, starts, stops)
 
 
 def _joined_pairs(
@@ -155,13 +246,20 @@ def find_components(
     structure = structure_of(ndim, rule.connectivity(params, ndim), planar)
     task = partial(_label_tile, rule, params, volumes, values, structure, local, grid.shape, ns)
     tiles = list(executor.map(task, grid))
-    offsets = np.concatenate([[0], np.cumsum([count for count, _ in tiles])]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum([tile.count for tile in tiles])]).astype(np.int64)
     total = int(offsets[-1])
-    first = np.concatenate([f for _, f in tiles])
+    first = np.concatenate([tile.first for tile in tiles])
+    parts = [tile.touching for tile in tiles]
+    touching = Touching(
+        np.concatenate([t.numbers + offset for t, offset in zip(parts, offsets, strict=False)]),
+        np.concatenate([t.starts for t in parts]),
+        np.concatenate([t.stops for t in parts]),
+    )
+    del tiles, parts
     borders = [(axis, core) for axis in range(ndim) for core in grid if core.stop[axis] < grid.shape[axis]]
     joins = list(executor.map(partial(_joined_pairs, local, grid, offsets, structure), borders))
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *joins])
-    return Components(local, grid, offsets, *_number(total, first, pairs))
+    return Components(local, grid, offsets, *_number(total, first, pairs), touching)
 
 
 def _number(total: int, first: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, int]:
@@ -181,28 +279,6 @@ def _number(total: int, first: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarra
     numbers = np.zeros(total + 1, np.int64)
     numbers[1:] = rank[member]
     return numbers, int(count)
-
-
-def bounding_boxes(components: Components, executor: Executor) -> list[Box]:
-    """The bounding box of every component, in the order of their numbers."""
-    ndim = len(components.grid.shape)
-    low = np.full((components.count + 1, ndim), np.iinfo(np.int64).max)
-    high = np.zeros((components.count + 1, ndim), np.int64)
-    found = executor.map(partial(_boxes_of_tile, components.local), components.grid)
-    for tile, (starts, stops) in enumerate(found):
-        numbers = components.of_tile(tile)[1:]
-        np.minimum.at(low, numbers, starts)
-        np.maximum.at(high, numbers, stops)
-    return [Box(tuple(map(int, a)), tuple(map(int, b))) for a, b in zip(low[1:], high[1:], strict=True)]
-
-
-def _boxes_of_tile(local: Volume, core: Box) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.ndimage import find_objects
-
-    found = find_objects(to_host(local.read(core)))
-    starts = np.array([[s.start for s in box] for box in found], np.int64).reshape(-1, len(core.start))
-    stops = np.array([[s.stop for s in box] for box in found], np.int64).reshape(-1, len(core.start))
-    return starts + np.array(core.start), stops + np.array(core.start)
 
 
 def gather(rows: np.ndarray, ids: Array, ns: Namespace) -> Array:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
-from fastseg.tiling.components import Components, bounding_boxes, find_components, gather
-from fastseg.tiling.executors import Executor, Serial
+from fastseg.tiling.components import Components, find_components, gather
+from fastseg.tiling.estimate import object_voxel_bytes
+from fastseg.tiling.executors import IN_MEMORY, Executor, Serial
 from fastseg.tiling.grid import Grid
+from fastseg.tiling.journal import Journal, Progress
 from fastseg.tiling.objects_pass import ObjectPass, run_objects
 from fastseg.tiling.passes import FusedPass, load
 from fastseg.tiling.program import Node, Stage, base, blaming, flatten, stages
@@ -40,6 +43,13 @@ class Engine:
         Where the blocks live; the CPU by default.
     storage : Storage, optional
         Where intermediate volumes live; in memory by default.
+    room : int, optional
+        Bytes that one task may take; no limit by default. Objects that need more are gathered voxel by voxel.
+
+    Raises
+    ------
+    UsageError
+        If tasks run in other processes and volumes are kept in the memory of this one.
     """
 
     def __init__(
@@ -48,11 +58,15 @@ class Engine:
         executor: Executor | None = None,
         device: Device | None = None,
         storage: Storage | None = None,
+        room: int | None = None,
     ) -> None:
         self.tile = None if tile is None else tuple(int(t) for t in tile)
         self.executor: Executor = executor or Serial()
         self.ns: Namespace = namespace_for(device or Device("cpu"))
         self.storage: Storage = storage or Memory()
+        self.room = room
+        if getattr(self.executor, "remote", False) and isinstance(self.storage, Memory):
+            raise UsageError(IN_MEMORY)
 
     def run(self, rule: Rule, inputs: Mapping[str, Any], params: Any) -> Any:
         """Apply a rule.
@@ -82,6 +96,7 @@ class Engine:
         wanted: Sequence[str],
         outputs: Mapping[str, Volume] | None = None,
         on_stage: Callable[[Stage, int, int], None] = _quiet,
+        journal: Journal | None = None,
     ) -> dict[str, Any]:
         """Run a program.
 
@@ -95,7 +110,10 @@ class Engine:
         outputs : mapping of str to Volume, optional
             Where results of wanted nodes are written, instead of new volumes.
         on_stage : callable
-            Called before every stage, with its number from 0 and the number of stages.
+            Called before every stage that is run, with its number from 0 and the number of stages.
+        journal : Journal, optional
+            Of an earlier run of the same program: the stages that it finished are not run again. Finished stages are
+            recorded in it.
 
         Returns
         -------
@@ -106,17 +124,26 @@ class Engine:
             base(name): i for i, stage in enumerate(plan) for node in stage.nodes for name in node.inputs
         }
         last_use |= {name: len(plan) for name in wanted}
-        known: dict[str, Any] = dict(inputs)
+        done = Progress() if journal is None else journal.read()
+        known: dict[str, Any] = {**inputs, **done.known}
         with self.ns.active():
             for i, stage in enumerate(plan):
+                if i < done.stages:
+                    continue
                 on_stage(stage, i, len(plan))
                 with blaming(stage.nodes[0]) if not stage.fused else nullcontext():
                     known |= self._stage(stage, known, outputs or {})
-                for name in list(known):
-                    if last_use.get(base(name), -1) <= i:
-                        gone = known.pop(name)
-                        if name not in inputs and isinstance(gone, Volume):
-                            self.storage.release(gone)
+                gone = [known.pop(name) for name in list(known) if last_use.get(base(name), -1) <= i]
+                left = {name: item for name, item in known.items() if name not in inputs}
+                if journal is not None and not any(
+                    item is left.get(n) for n, item in (outputs or {}).items()
+                ):
+                    journal.write(
+                        Progress(i + 1, left)
+                    )  # before anything that an older record names is removed
+                for item in gone:
+                    if isinstance(item, Volume) and not any(item is given for given in inputs.values()):
+                        self.storage.release(item)
         return {name: known[name] for name in wanted}
 
     def _stage(self, stage: Stage, known: Mapping[str, Any], outputs: Mapping[str, Volume]) -> dict[str, Any]:
@@ -132,7 +159,7 @@ class Engine:
         if isinstance(node.rule, Labels):
             return {node.name: self._labels(node.rule, volumes, values, node.params, grid, output)}
         if isinstance(node.rule, Objects):
-            return {node.name: self._objects(node.rule, volumes, values, node.params, grid, output)}
+            return {node.name: self._objects(node, volumes, values, grid, output)}
         return {node.name: self._whole(node.rule, volumes, values, node.params, output)}
 
     def _new(self, shape: Sequence[int], grid: Grid) -> Volume:
@@ -216,20 +243,20 @@ class Engine:
         return merged
 
     def _objects(
-        self,
-        rule: Objects,
-        volumes: list[Volume],
-        values: tuple[Any, ...],
-        params: Any,
-        grid: Grid,
-        given: Volume | None,
+        self, node: Node, volumes: list[Volume], values: tuple[Any, ...], grid: Grid, given: Volume | None
     ) -> Volume:
-        components = self._components(rule, volumes, values, params, grid)
+        rule: Objects = node.rule
+        components = self._components(rule, volumes, values, node.params, grid)
         output = given or self._new(grid.shape, grid)
-        dtype = np.dtype(rule.dtype([v.dtype for v in volumes], params))
-        task = ObjectPass(rule, tuple(volumes), values, params, components, dtype, output, self.ns)
-        run_objects(task, bounding_boxes(components, self.executor), self.executor)
+        dtype = np.dtype(rule.dtype([v.dtype for v in volumes], node.params))
+        limit = None if self.room is None else int(self.room / object_voxel_bytes(node, len(volumes)))
+        shelf = self.storage.shelf()
+        task = ObjectPass(
+            rule, tuple(volumes), values, node.params, components, dtype, output, shelf, self.ns, limit
+        )
+        run_objects(task, self.executor)
         self.storage.release(components.local)
+        self.storage.release(shelf)
         return output
 
     def _whole(

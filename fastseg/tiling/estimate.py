@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
+from fastseg.tiling.chunked import chunks_of
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.passes import on_axes
 from fastseg.tiling.program import Node, Stage, summed
 from fastseg.tiling.rules import Halo, Labels, Local, Objects, Reduce
-from fastseg.tiling.storage import chunks_of
 from fastseg.types import Box
 
 VOXEL = 4.0
@@ -30,8 +30,9 @@ _STATISTIC_VOXELS = 1 << 21
 _TASK = 2**20
 """Bytes of a task whatever its size: tables of counts, and Python's own objects."""
 
-_CHUNKS_AT_ONCE = 10
-"""Chunks of a scratch volume that are packed or unpacked at one time."""
+
+_CHUNK_COPIES = 2
+"""What reading or writing a chunk of a scratch volume takes: its mapped file, or the chunk in one piece."""
 
 
 def passes_of(node: Node) -> tuple[int, int]:
@@ -39,9 +40,14 @@ def passes_of(node: Node) -> tuple[int, int]:
     if isinstance(node.rule, Labels):  # label the tiles, fill every table, apply the decision
         tables = len(node.rule.tables(node.params))
         return 2 + tables, 1 + tables
-    if isinstance(node.rule, Objects):  # label the tiles, find bounding boxes in the labels, compute
-        return 2, 2
+    if isinstance(node.rule, Objects):  # label the tiles, compute
+        return 2, 1
     return 1, 0
+
+
+def object_voxel_bytes(node: Node, volumes: int) -> float:
+    """Bytes a voxel of the box of an object-wise task."""
+    return float(_OBJECT_BYTES + node.scratch + VOXEL * volumes)
 
 
 def voxels_read(grid: Grid, halo: Sequence[int]) -> int:
@@ -80,22 +86,13 @@ def task_bytes(
     if isinstance(node.rule, Labels):
         needed = core.size * (_LABEL_BYTES + VOXEL * len(volumes))
     elif isinstance(node.rule, Objects):
-        needed = core.size * (_OBJECT_BYTES + node.scratch + VOXEL * len(volumes))
+        needed = core.size * object_voxel_bytes(node, len(volumes))
     else:
         needed = core.size * (node.scratch + VOXEL * (len(volumes) + 1))
     own = chunks_of(grid.tile, grid.shape)
-    transfer = max(_transfer_bytes(core, chunks.get(name, own), grid.shape) for name in volumes)
-    return needed + max(transfer, _transfer_bytes(core, own, grid.shape)) + _TASK
-
-
-def _transfer_bytes(box: Box, chunks: Sequence[int], shape: Sequence[int]) -> float:
-    """What packing and unpacking chunks takes while a box is read or written: each as it is and compressed."""
-    touched = 1
-    for (start, stop), side, length in zip(box, chunks, shape, strict=True):
-        aligned = start % side == 0 and stop % side == 0
-        most = (stop - start) // side if aligned else -(-(stop - start - 1) // side) + 1
-        touched *= min(most, -(-length // side))
-    return 2 * VOXEL * prod(chunks) * min(touched, _CHUNKS_AT_ONCE)
+    return (
+        needed + _CHUNK_COPIES * VOXEL * max(prod(own), *(prod(chunks.get(n, own)) for n in volumes)) + _TASK
+    )
 
 
 def _fused_bytes(
@@ -113,7 +110,7 @@ def _fused_bytes(
     peak = 0.0
     for name, halo in volumes.items():
         held[name] = (halo, box(halo).size * VOXEL)
-        transfer = _transfer_bytes(box(halo), chunks.get(name, own), grid.shape)
+        transfer = _CHUNK_COPIES * VOXEL * prod(chunks.get(name, own))
         peak = max(peak, sum(n for _, n in held.values()) + transfer)
     last = {name: i for i, node in enumerate(stage.nodes) for name in node.inputs}
     for i, node in enumerate(stage.nodes):
@@ -129,7 +126,7 @@ def _fused_bytes(
         now = sum(n for _, n in held.values()) + result
         peak = max(peak, now + working)
         if node.name in stage.writes:
-            peak = max(peak, now + _transfer_bytes(core, own, grid.shape))
+            peak = max(peak, now + _CHUNK_COPIES * VOXEL * prod(own))
         if result:
             held[node.name] = (growth, result)
         held = {name: item for name, item in held.items() if last.get(name, -1) > i}

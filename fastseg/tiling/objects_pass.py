@@ -1,55 +1,66 @@
 """Computing object by object, and putting the results back tile by tile.
 
-An object inside one tile is computed by the task of that tile; one that crosses tiles is computed once, by a task of
-its own. Every voxel of the output is written once, by the task of its tile.
+An object inside one tile is computed by the task of that tile, which reads its box once for all of them. One that
+crosses tiles is computed once, by a task of the tile where its bounding box begins, and leaves its voxels on a shelf
+for the tiles that it reaches into. Every voxel of the output is written once, by the task of its tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
-from fastseg.tiling.components import Components
+from fastseg.tiling.components import Components, Touching
 from fastseg.tiling.executors import Executor
+from fastseg.tiling.packed import gather_object
 from fastseg.tiling.rules import Objects
+from fastseg.tiling.shelf import Shelf
 from fastseg.tiling.volume import Volume
 from fastseg.types import Box
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """An object: its number and its bounding box."""
+class TileItem:
+    """A tile, its core, and its labels whose objects lie in it alone."""
 
     number: int
-    box: Box
-
-
-@dataclass(frozen=True)
-class Computed:
-    """The result of an object in its bounding box, and which voxels are its own; on the host."""
-
-    box: Box
-    inside: np.ndarray
-    result: np.ndarray
-
-
-@dataclass(frozen=True)
-class TileItem:
-    """A tile with the objects to compute in it and the results that cross it."""
-
     core: Box
-    own: tuple[Numbered, ...]
-    crossing: tuple[Computed, ...]
+    own: np.ndarray
+
+
+@dataclass(frozen=True)
+class CrossingItem:
+    """Objects that cross tiles, to be computed by the task of one tile."""
+
+    tile: int
+    objects: Touching
 
 
 @dataclass(frozen=True)
 class ObjectPass:
-    """What the tasks of an object-wise pass share."""
+    """What the tasks of an object-wise pass share.
+
+    Attributes
+    ----------
+    rule : Objects
+    volumes, values, params
+        Inputs of the operator.
+    components : Components
+    dtype : numpy dtype
+        Of the output.
+    output : Volume
+    shelf : Shelf
+        Where the voxels of crossing objects wait for their tiles.
+    ns : Namespace
+    limit : int, optional
+        Voxels of the largest box that may be computed at once; a larger object is gathered voxel by voxel.
+    """
 
     rule: Objects
     volumes: tuple[Volume, ...]
@@ -58,62 +69,173 @@ class ObjectPass:
     components: Components
     dtype: np.dtype[Any]
     output: Volume
+    shelf: Shelf
     ns: Namespace
+    limit: int | None = None
 
-    def compute(self, item: Numbered) -> Computed:
-        """The result of one object."""
-        shape = self.components.grid.shape
-        box = item.box.grow((self.rule.margin,) * len(shape), shape)
-        inside = self.components.read(box) == item.number
-        arrays = tuple(np.ascontiguousarray(to_host(v.read(box))) for v in self.volumes)
-        host = namespace_for(Device("cpu"))
-        block = Block(arrays, self.values, self.params, Place(box, item.box, shape), host)
-        result = self.rule.compute(block, inside)
-        tight = item.box.within(box)
-        return Computed(item.box, inside[tight], result[tight])
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.components.grid.shape
+
+    def _grown(self, box: Box) -> Box:
+        return box.grow((self.rule.margin,) * len(self._shape), self._shape)
+
+    def _read(self, box: Box) -> tuple[np.ndarray, ...]:
+        return tuple(to_host(volume.read(box)) for volume in self.volumes)
+
+    def _compute(
+        self, arrays: tuple[np.ndarray, ...], place: Box, tight: Box, inside: np.ndarray
+    ) -> np.ndarray:
+        """The result of one object in its grown box, cut out of what was read."""
+        box = self._grown(tight)
+        cut = tuple(np.ascontiguousarray(a[box.within(place)]) for a in arrays)
+        block = Block(
+            cut, self.values, self.params, Place(box, tight, self._shape), namespace_for(Device("cpu"))
+        )
+        return self.rule.compute(block, inside)
 
     def write_tile(self, item: TileItem) -> None:
-        """Compute the objects of a tile and write it, with the results that cross it."""
+        """Compute the objects of a tile and write it, with the voxels of those that reach into it."""
+        from scipy.ndimage import find_objects
+
         out = np.zeros(item.core.shape, self.dtype)
-        for numbered in item.own:
-            _paste(out, item.core, self.compute(numbered))
-        for computed in item.crossing:
-            _paste(out, item.core, computed)
+        if len(item.own):
+            labels = to_host(self.components.local.read(item.core))
+            boxes = find_objects(labels)
+            place = self._grown(item.core)
+            arrays = self._read(place)
+            corner = item.core.start
+            for label in item.own:
+                slices = boxes[label - 1]
+                tight = Box(
+                    tuple(s.start + c for s, c in zip(slices, corner, strict=True)),
+                    tuple(s.stop + c for s, c in zip(slices, corner, strict=True)),
+                )
+                box = self._grown(tight)
+                inside = np.zeros(box.shape, bool)
+                own = labels[slices] == label
+                inside[tight.within(box)] = own
+                out[slices][own] = self._compute(arrays, place, tight, inside)[tight.within(box)][own]
+        flat = out.reshape(-1)
+        for positions, values in self.shelf.take(item.number):
+            flat[positions] = values
         self.output.write(item.core, self.ns.xp.asarray(out))
 
+    def compute_crossing(self, item: CrossingItem) -> None:
+        """Compute objects that cross tiles and leave their voxels on the shelf."""
+        found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for group in self._groups(item.objects):
+            numbers, starts, stops = group.numbers, group.starts, group.stops
+            union = self._grown(_box(starts.min(0), stops.max(0)))
+            if self.limit is not None and union.size > self.limit:
+                self._shelve_packed(int(numbers[0]), union, found)
+                continue
+            which = self.components.which(union, numbers)
+            arrays = self._read(union)
+            for k, (start, stop) in enumerate(zip(starts, stops, strict=True), start=1):
+                tight = _box(start, stop)
+                box = self._grown(tight)
+                inside = which[box.within(union)] == k
+                result = self._compute(arrays, union, tight, inside)
+                self._shelve(box, inside, result, found)
+        for tile, pieces in found.items():
+            positions, values = (np.concatenate(part) for part in zip(*pieces, strict=True))
+            self.shelf.put(tile, item.tile, positions, values)
 
-def _paste(out: np.ndarray, core: Box, computed: Computed) -> None:
-    shared = core.intersect(computed.box)
-    there, here = shared.within(computed.box), shared.within(core)
-    inside = computed.inside[there]
-    out[here][inside] = computed.result[there][inside]
+    def _groups(self, objects: Touching) -> Iterator[Touching]:
+        """All objects together where one box holds them without much beside them; otherwise one by one."""
+        union = _box(objects.starts.min(0), objects.stops.max(0))
+        singles = np.prod(objects.stops - objects.starts, axis=1).sum()
+        largest = np.prod(self.components.grid.tile)
+        if union.size <= max(4 * singles, 2 * largest) and (self.limit is None or union.size <= self.limit):
+            yield objects
+            return
+        for k in range(len(objects.numbers)):
+            one = slice(k, k + 1)
+            yield Touching(objects.numbers[one], objects.starts[one], objects.stops[one])
+
+    def _shelve(
+        self,
+        box: Box,
+        inside: np.ndarray,
+        result: np.ndarray,
+        found: dict[int, list[tuple[np.ndarray, np.ndarray]]],
+    ) -> None:
+        for tile, core in self.components.grid.overlapping(box):
+            shared = core.intersect(box)
+            there = shared.within(box)
+            index = np.nonzero(inside[there])
+            if len(index[0]):
+                values = result[there][index].astype(self.dtype)
+                moved = tuple(i + s.start for i, s in zip(index, shared.within(core), strict=True))
+                found.setdefault(tile, []).append((np.ravel_multi_index(moved, core.shape), values))
+
+    def _shelve_packed(
+        self, number: int, box: Box, found: dict[int, list[tuple[np.ndarray, np.ndarray]]]
+    ) -> None:
+        """Compute an object whose box is too large from its voxels alone."""
+        packed = gather_object(self.components, number, box, self.volumes)
+        if self.rule.packed is None or self.limit is None or len(packed.positions) > self.limit:
+            raise UsageError(_too_wide(number, box, len(packed.positions), self.limit))
+        values = self.rule.packed(packed, self.values, self.params, self.limit).astype(self.dtype)
+        for tile, core in self.components.grid.overlapping(box):
+            chosen, positions = packed.within(core)
+            if len(positions):
+                found.setdefault(tile, []).append((positions, values[chosen]))
 
 
-def run_objects(task: ObjectPass, boxes: Sequence[Box], executor: Executor) -> None:
+def _box(start: np.ndarray, stop: np.ndarray) -> Box:
+    return Box(tuple(int(n) for n in start), tuple(int(n) for n in stop))
+
+
+def _too_wide(number: int, box: Box, voxels: int, limit: int | None) -> str:
+    extent = "x".join(str(n) for n in box.shape)
+    return (
+        f"object {number} spans {extent} voxels, {voxels:,} of them its own, and the memory budget leaves room for "
+        f"{limit:,} at a time: give a larger --memory or fewer workers"
+    )
+
+
+def run_objects(task: ObjectPass, executor: Executor) -> None:
     """Compute all objects and write the output.
 
     Parameters
     ----------
     task : ObjectPass
-    boxes : sequence of Box
-        Bounding boxes of objects 1, 2, ...
     executor : Executor
+
+    Raises
+    ------
+    UsageError
+        If an object is too large for the memory budget in any form.
     """
-    grid = task.components.grid
-    tiles = list(grid)
-    own: list[list[Numbered]] = [[] for _ in tiles]
-    wide: list[tuple[Numbered, list[int]]] = []
-    for number, box in enumerate(boxes, start=1):
-        touched = [tile for tile, _ in grid.overlapping(box)]
-        if len(touched) == 1:
-            own[touched[0]].append(Numbered(number, box))
-        else:
-            wide.append((Numbered(number, box), touched))
-    crossing: list[list[Computed]] = [[] for _ in tiles]
-    results = executor.map(task.compute, [numbered for numbered, _ in wide])
-    for (_, touched), computed in zip(wide, results, strict=True):
-        for tile in touched:
-            crossing[tile].append(computed)
-    items = (TileItem(core, tuple(own[i]), tuple(crossing[i])) for i, core in enumerate(tiles))
+    components = task.components
+    for _ in executor.map(task.compute_crossing, _crossing_items(components)):
+        pass
+    alone = components.alone()
+    items = (
+        TileItem(number, core, _labels_where(alone, components.offsets, number))
+        for number, core in enumerate(components.grid)
+    )
     for _ in executor.map(task.write_tile, items):
         pass
+
+
+def _labels_where(alone: np.ndarray, offsets: np.ndarray, tile: int) -> np.ndarray:
+    first, last = int(offsets[tile]), int(offsets[tile + 1])
+    return np.flatnonzero(alone[first + 1 : last + 1]).astype(np.int32) + 1
+
+
+def _crossing_items(components: Components) -> Iterator[CrossingItem]:
+    """Crossing objects by the tile in which their bounding boxes begin."""
+    objects = components.crossing()
+    if not len(objects.numbers):
+        return
+    grid = components.grid
+    index = objects.starts // np.array(grid.tile)
+    owners = np.ravel_multi_index(tuple(index.T), grid.counts)
+    order = np.argsort(owners, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
+        part.sort()
+        chosen = Touching(objects.numbers[part], objects.starts[part], objects.stops[part])
+        yield CrossingItem(int(owners[part[0]]), chosen)

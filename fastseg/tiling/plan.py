@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from fastseg.errors import UsageError
+from fastseg.tiling.chunked import chunks_of
 from fastseg.tiling.estimate import VOXEL, passes_of, task_bytes, voxels_read
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.passes import on_axes
 from fastseg.tiling.program import Node, Stage, base, stages
 from fastseg.tiling.rules import Local, Objects, Reduce, Whole, kind_of
-from fastseg.tiling.storage import chunks_of
 
 _SMALLEST = 16
 """Tiles are not made smaller than this along an axis, unless the volume is."""
+
+_GOOD_SIZE = 1 << 20
+"""Voxels of a tile whose halos do not weigh much; for less, fewer tasks run at one time."""
+
+_TILES_A_TASK = 4
+"""Tiles for each of the tasks that run at one time: the last ones to finish do not keep the others waiting long."""
 
 PROCESS = 250 * 2**20
 """What a process takes before it has read a voxel: the interpreter, libraries and compiled kernels."""
@@ -31,6 +38,8 @@ class StagePlan:
         Steps of the workflow that take part.
     kind : str
         Tiling rule of a stage that is not fused; "Local" otherwise.
+    shape : tuple of int
+        Of the volumes.
     tile, halo : tuple of int
     tasks : int
         In every pass.
@@ -46,6 +55,7 @@ class StagePlan:
 
     steps: tuple[str, ...]
     kind: str
+    shape: tuple[int, ...]
     tile: tuple[int, ...]
     halo: tuple[int, ...]
     tasks: int
@@ -65,11 +75,17 @@ class Plan:
     shape, tile : tuple of int
         `tile` is the largest tile of any stage; it equals `shape` when everything fits in memory at once.
     stages : tuple of StagePlan
+    room : int or None
+        Bytes that a task may take; None where there is no budget.
+    tasks : int
+        Tasks that run at one time, in all processes together.
     """
 
     shape: tuple[int, ...]
     tile: tuple[int, ...]
     stages: tuple[StagePlan, ...]
+    room: int | None = None
+    tasks: int = 1
 
     @property
     def task_bytes(self) -> int:
@@ -157,6 +173,7 @@ def _stage_plan(
     return StagePlan(
         steps=tuple(dict.fromkeys(n.step or n.name for n in stage.nodes)),
         kind="Planes" if stage.planes else "Local" if stage.fused else kind_of(node.rule),
+        shape=grid.shape,
         tile=grid.tile,
         halo=halo,
         tasks=len(grid),
@@ -169,7 +186,12 @@ def _stage_plan(
 
 
 def fit(
-    nodes: Sequence[Node], shape: Sequence[int], wanted: Sequence[str], budget: int, tasks: int = 1
+    nodes: Sequence[Node],
+    shape: Sequence[int],
+    wanted: Sequence[str],
+    budget: int,
+    tasks: int = 1,
+    processes: int | None = None,
 ) -> Plan:
     """The plan with the largest tiles of which `tasks` fit into a memory budget at one time.
 
@@ -180,28 +202,69 @@ def fit(
     budget : int
         Bytes for all processes together.
     tasks : int
-        Processes that run at one time.
+        Tasks that run at one time, in all processes together.
+    processes : int, optional
+        Processes that share them: one a task by default, fewer where tasks are threads.
 
     Raises
     ------
     UsageError
         If no tile fits; it names the step, what it needs and what would help.
     """
-    room = budget // tasks - PROCESS
+    processes = tasks if processes is None else processes
+    room = (budget - processes * PROCESS) // tasks
     if room <= 0:
         raise UsageError(
-            f"a memory budget of {readable(budget)} for {tasks} process{'es' if tasks > 1 else ''} is too small: one "
-            f"takes {readable(PROCESS)} before it has read anything"
+            f"a memory budget of {readable(budget)} for {processes} process{'es' if processes > 1 else ''} is too "
+            f"small: one takes {readable(PROCESS)} before it has read anything"
         )
-    tile = tuple(int(n) for n in shape)
+    tile = _shared_out(tuple(int(n) for n in shape), tasks)
     while True:
         plan = make_plan(nodes, shape, wanted, tile)
         if plan.task_bytes <= room:
-            return plan
+            return replace(plan, room=room, tasks=tasks)
         smaller = _halved(tile, plan, room)
         if smaller is None:
-            raise UsageError(_refusal(plan, room, budget, tasks))
+            raise UsageError(_refusal(plan, room, budget, tasks, processes))
         tile = smaller
+
+
+def fit_threads(
+    nodes: Sequence[Node], shape: Sequence[int], wanted: Sequence[str], budget: int, most: int
+) -> Plan:
+    """The plan for one process that runs several tasks at one time, as many as leave tiles of a good size.
+
+    Parameters
+    ----------
+    nodes, shape, wanted, budget
+        As in `fit`.
+    most : int
+        Tasks at one time at most.
+
+    Raises
+    ------
+    UsageError
+        If no tile fits, not even for one task.
+    """
+    tasks = max(1, most)
+    while tasks > 1:
+        with suppress(UsageError):
+            plan = fit(nodes, shape, wanted, budget, tasks, processes=1)
+            if prod(plan.tile) >= min(_GOOD_SIZE, prod(plan.shape) // tasks):
+                return plan
+        tasks //= 2
+    return fit(nodes, shape, wanted, budget, 1)
+
+
+def _shared_out(shape: tuple[int, ...], tasks: int) -> tuple[int, ...]:
+    """The largest tile that gives each of several tasks some tiles, as far as tiles stay of a good size."""
+    tile = shape
+    while tasks > 1 and len(Grid.over(shape, tile)) < _TILES_A_TASK * tasks:
+        smaller = _half(tile)
+        if smaller is None or prod(smaller) < _GOOD_SIZE:
+            break
+        tile = smaller
+    return tile
 
 
 def _halved(tile: tuple[int, ...], plan: Plan, room: int) -> tuple[int, ...] | None:
@@ -209,6 +272,10 @@ def _halved(tile: tuple[int, ...], plan: Plan, room: int) -> tuple[int, ...] | N
     for stage in plan.stages:
         if stage.task_bytes > room and _smallest(stage):
             return None
+    return _half(tile)
+
+
+def _half(tile: tuple[int, ...]) -> tuple[int, ...] | None:
     axis = max(range(len(tile)), key=lambda a: (tile[a], -a))
     if tile[axis] <= _SMALLEST:
         return None
@@ -223,16 +290,17 @@ def _smallest(stage: StagePlan) -> bool:
     return stage.kind == "Whole" or (stage.kind == "Planes" and stage.tile[0] == 1)
 
 
-def _refusal(plan: Plan, room: int, budget: int, tasks: int) -> str:
+def _refusal(plan: Plan, room: int, budget: int, tasks: int, processes: int) -> str:
     too_big = [stage for stage in plan.stages if stage.task_bytes > room]
     worst = max(too_big, key=lambda stage: (_smallest(stage), stage.task_bytes))
     reason = {
         "Whole": "it needs the whole volume at once",
         "Planes": "it needs whole planes",
     }.get(worst.kind, f"with the smallest tile {worst.tile} and a halo of {worst.halo}")
-    help_ = f"give --memory at least {readable((worst.task_bytes + PROCESS) * tasks, up=True)}"
+    needed = worst.task_bytes * tasks + PROCESS * processes
+    help_ = f"give --memory at least {readable(needed, up=True)}"
     if tasks > 1:
-        help_ += ", or fewer workers"
+        help_ += ", or fewer workers" if processes > 1 else ", or fewer threads"
     return (
         f"step '{', '.join(worst.steps)}' needs {readable(worst.task_bytes)} a task ({reason}) and {readable(room)} of "
         f"the budget of {readable(budget)} are left for it: {help_}"

@@ -184,6 +184,9 @@ class Objects:
         ``connectivity(params, ndim) -> int``.
     margin : int
         Voxels around the bounding box.
+    packed : callable, optional
+        ``packed(object, values, params, limit) -> array (n,)``: the same from the list of the object's voxels
+        (`fastseg.tiling.packed.PackedObject`), for an object whose box is larger than `limit` voxels.
     """
 
     mask: Callable[[Block], Array]
@@ -191,6 +194,7 @@ class Objects:
     dtype: Callable[[Sequence[np.dtype[Any]], Any], np.dtype[Any]]
     connectivity: Callable[[Any, int], int] = face_connectivity
     margin: int = 1
+    packed: Callable[[Any, tuple[Any, ...], Any, int], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

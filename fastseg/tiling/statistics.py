@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from fastseg.arrays import to_host
 from fastseg.errors import InputError
 from fastseg.tiling.block import Block
+from fastseg.tiling.parts import assemble_parts
 from fastseg.tiling.rules import Reduce
 from fastseg.types import Array, Box
 
@@ -83,9 +84,13 @@ def _extrema_combine(a: Extrema, b: Extrema) -> Extrema:
     return Extrema(float(np.minimum(a.low, b.low)), float(np.maximum(a.high, b.high)))
 
 
+def _refuse_not_finite() -> NoReturn:
+    raise InputError("the image holds NaN or infinite voxels; all of them must be finite numbers")
+
+
 def _extrema_finalize(merged: Extrema, values: tuple[Any, ...], params: Any) -> Extrema:
     if not (isfinite(merged.low) and isfinite(merged.high)):
-        raise InputError("the image holds NaN or infinite voxels; all of them must be finite numbers")
+        _refuse_not_finite()
     return merged
 
 
@@ -152,7 +157,9 @@ def bin_numbers(values: Array, edges: Array, xp: Any) -> Array:
     low = float(edges[0])
     span = float(edges[-1]) - low
     scale = BINS / span if span > 0 else 0.0  # edges around a large single value can round to that value
-    bins = xp.clip(((values - low) * scale).astype(np.int32), 0, BINS - 1)
+    beyond = scale > float(np.finfo(np.float32).max)  # values of 1e-37 and less would become infinite
+    place = (values - low) / span * BINS if beyond else (values - low) * scale
+    bins = xp.clip(place.astype(np.int32), 0, BINS - 1)
     bins -= values < edges[bins]
     bins += (values >= edges[bins + 1]) & (bins < BINS - 1)
     return bins
@@ -199,7 +206,17 @@ def _upper_chunk(block: Block) -> np.ndarray:
     return counts
 
 
-UPPER_HALVES = Reduce(_upper_chunk, _add, pair)
+_LOWEST, _HIGHEST = 0x0080, 0xFF7F
+"""Upper halves of the keys of the float32 range; beyond lie the infinite values and NaN of either sign."""
+
+
+def _upper_finalize(counts: np.ndarray, values: tuple[Any, ...], params: Any) -> np.ndarray:
+    if counts[:_LOWEST].any() or counts[_HIGHEST + 1 :].any():
+        _refuse_not_finite()
+    return counts
+
+
+UPPER_HALVES = Reduce(_upper_chunk, _add, _upper_finalize)
 """First pass of an exact quantile: counts by the upper 16 bits."""
 
 
@@ -252,15 +269,6 @@ MEDIAN = quantile(0.5)
 """Exact median (mean of the two middle values); its second input is the result of `UPPER_HALVES`."""
 
 
-def assemble(parts: dict[Box, np.ndarray]) -> np.ndarray:
-    """One array from pieces that tile it."""
-    shape = tuple(max(box.stop[i] for box in parts) for i in range(len(next(iter(parts)).stop)))
-    whole = np.empty(shape, next(iter(parts.values())).dtype)
-    for box, part in parts.items():
-        whole[box.slices] = part
-    return whole
-
-
 def _projection_chunk(block: Block) -> dict[Box, np.ndarray]:
     core = block.place.core
     return {Box(core.start[1:], core.stop[1:]): to_host(kept(block).max(axis=0))}
@@ -273,11 +281,7 @@ def _projection_combine(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> d
     return merged
 
 
-def _assemble_finalize(partial: dict[Box, np.ndarray], values: tuple[Any, ...], params: Any) -> np.ndarray:
-    return assemble(partial)
-
-
-PROJECTION = Reduce(_projection_chunk, _projection_combine, _assemble_finalize)
+PROJECTION = Reduce(_projection_chunk, _projection_combine, assemble_parts)
 """Maximum projection along z, (y, x)."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -55,6 +56,7 @@ class PendingVolume:
         self._shape = shape
         self._xp = xp
         self._array: Array = None
+        self._lock = threading.Lock()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,9 +76,10 @@ class PendingVolume:
         return self.array[box.slices]
 
     def write(self, box: Box, block: Array) -> None:
-        if self._array is None:
-            if block.shape == self._shape:
-                self._array = block
-                return
-            self._array = self._xp.empty(self._shape, block.dtype)
+        with self._lock:  # two tasks may come first
+            if self._array is None:
+                if block.shape == self._shape:
+                    self._array = block
+                    return
+                self._array = self._xp.empty(self._shape, block.dtype)
         self._array[box.slices] = block

@@ -13,7 +13,8 @@ from fastseg.arrays import to_host
 from fastseg.errors import InputError
 from fastseg.tiling import Engine, Volume
 from fastseg.tiling.block import Block
-from fastseg.tiling.plan import Plan, fit, make_plan
+from fastseg.tiling.journal import Journal
+from fastseg.tiling.plan import Plan, fit, fit_threads, make_plan
 from fastseg.tiling.program import Node, Stage
 from fastseg.tiling.rules import Reduce
 from fastseg.tiling.statistics import kept, pieces
@@ -22,6 +23,7 @@ from fastseg.workflow.run import check_ratio
 from fastseg.workflow.schema import Workflow
 
 CHECK = "check the input"
+COUNT = "count the foreground"
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,41 @@ def _scan_finalize(scan: _Scan, values: tuple[Any, ...], params: Any) -> _Scan:
 _SCAN = Reduce(_scan_chunk, _scan_combine, _scan_finalize)
 
 
+def _count_chunk(block: Block) -> int:
+    return int(block.ns.xp.count_nonzero(kept(block)))
+
+
+def _count_combine(a: int, b: int) -> int:
+    return a + b
+
+
+def _count_finalize(count: int, values: tuple[Any, ...], params: Any) -> int:
+    return count
+
+
+_COUNT = Reduce(_count_chunk, _count_combine, _count_finalize)
+
+
 @dataclass
 class TiledOutcome:
-    """What a tiled run produced: the result as a volume, notes for the user, and the time of every stage."""
+    """What a tiled run produced.
+
+    Attributes
+    ----------
+    result : Volume
+    foreground : int
+        Voxels of the result that are not 0.
+    resumed : int
+        Stages that an earlier run had finished.
+    notes : list of str
+        Remarks for the user.
+    seconds : list of (steps, float)
+        Time of every stage that was run.
+    """
 
     result: Volume
+    foreground: int
+    resumed: int = 0
     notes: list[str] = field(default_factory=list)
     seconds: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
 
@@ -102,7 +134,9 @@ def program_for(
     nodes, names = program_of(workflow, workflow.ordered(), rescale, compat)
     source = workflow.inputs[0]
     check = Node(CHECK, _SCAN, (source,), None)
-    return [check, *nodes, result_node(workflow, names[workflow.result.step])], [FOREGROUND, CHECK]
+    result = result_node(workflow, names[workflow.result.step])
+    count = Node(COUNT, _COUNT, (FOREGROUND,), None, workflow.result.step)
+    return [check, *nodes, result, count], [FOREGROUND, CHECK, COUNT]
 
 
 def plan_workflow(
@@ -113,7 +147,8 @@ def plan_workflow(
     compat: bool = False,
     tile: tuple[int, int, int] | None = None,
     memory: int | None = None,
-    workers: int = 1,
+    tasks: int = 1,
+    processes: int | None = None,
 ) -> Plan:
     """The stages of a workflow on a volume, without running it.
 
@@ -126,9 +161,11 @@ def plan_workflow(
     tile : 3 ints, optional
         Forces the tile; otherwise the largest that fits `memory` is taken.
     memory : int, optional
-        Bytes for all workers together; no limit by default.
-    workers : int
-        Processes.
+        Bytes for all processes together; no limit by default.
+    tasks : int
+        Tasks that run at one time, in all processes together.
+    processes : int, optional
+        Processes that share them. By default this one alone, whose threads may then be fewer than `tasks`.
 
     Raises
     ------
@@ -138,7 +175,9 @@ def plan_workflow(
     nodes, wanted = program_for(workflow, rescale, compat)
     if tile is not None or memory is None:
         return make_plan(nodes, shape, wanted, tile)
-    return fit(nodes, shape, wanted, memory, workers)
+    if processes is None:
+        return fit_threads(nodes, shape, wanted, memory, tasks)
+    return fit(nodes, shape, wanted, memory, tasks, processes)
 
 
 def run_tiled(
@@ -150,6 +189,7 @@ def run_tiled(
     compat: bool = False,
     output: Volume | None = None,
     on_stage: Callable[[StageEvent], None] = _quiet,
+    journal: Journal | None = None,
 ) -> TiledOutcome:
     """Run a workflow stage by stage on a volume; the result is that of `run_workflow`, voxel by voxel.
 
@@ -166,7 +206,10 @@ def run_tiled(
     output : Volume, optional
         Where the result is written; a new volume of the engine's storage by default.
     on_stage : callable
-        Called before every stage.
+        Called before every stage that is run.
+    journal : Journal, optional
+        Of an earlier run of the same workflow, parameters and image, whose finished stages are not run again; finished
+        stages are recorded in it.
 
     Raises
     ------
@@ -180,6 +223,9 @@ def run_tiled(
     if rescale is not None and workflow.rescale == "ignored":
         notes.append(f"workflow '{workflow.name}' does not rescale: the ratio {rescale:g} has no effect")
     nodes, wanted = program_for(workflow, rescale, compat)
+    resumed = 0 if journal is None else journal.read().stages
+    if resumed:
+        notes.append(f"stages 1 to {resumed} were finished by an earlier run")
     seconds: list[tuple[tuple[str, ...], float]] = []
     running: list[tuple[tuple[str, ...], float]] = []
 
@@ -190,9 +236,9 @@ def run_tiled(
         on_stage(StageEvent(steps, number, total))
 
     outputs = {} if output is None else {FOREGROUND: output}
-    found = engine.run_program(nodes, {workflow.inputs[0]: source}, wanted, outputs, begin)
+    found = engine.run_program(nodes, {workflow.inputs[0]: source}, wanted, outputs, begin, journal)
     _finish(running, seconds)
-    return TiledOutcome(found[FOREGROUND], notes, seconds)
+    return TiledOutcome(found[FOREGROUND], found[COUNT], resumed, notes, seconds)
 
 
 def _finish(

@@ -6,11 +6,11 @@ import numpy as np
 
 from fastseg.kernels.jit import compiled
 
-__all__ = ["keep_in_order", "object_candidates", "object_peaks"]
+__all__ = ["RADIUS", "keep_in_order", "object_candidates", "object_peaks"]
 
 # Half width of the window whose maximum a peak must be. That two candidates at distance 1 are always equally
 # high, which _keep_first relies on, holds for any radius of at least 1.
-_RADIUS = 2
+RADIUS = 2
 
 
 @compiled()
@@ -22,9 +22,9 @@ def _is_window_maximum(values: np.ndarray, inside: np.ndarray, z: int, y: int, x
     """
     depth, height, width = values.shape
     value = values[z, y, x]
-    for k in range(max(z - _RADIUS, 0), min(z + _RADIUS + 1, depth)):
-        for j in range(max(y - _RADIUS, 0), min(y + _RADIUS + 1, height)):
-            for i in range(max(x - _RADIUS, 0), min(x + _RADIUS + 1, width)):
+    for k in range(max(z - RADIUS, 0), min(z + RADIUS + 1, depth)):
+        for j in range(max(y - RADIUS, 0), min(y + RADIUS + 1, height)):
+            for i in range(max(x - RADIUS, 0), min(x + RADIUS + 1, width)):
                 if inside[k, j, i] and values[k, j, i] > value:
                     return False
     return True

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from fastseg.tiling import ArrayVolume, Engine, Labels
-from fastseg.tiling.components import bounding_boxes, find_components, structure_of
+from fastseg.tiling import ArrayVolume, Engine, Labels, Objects
+from fastseg.tiling.components import find_components, structure_of
 from fastseg.tiling.executors import Serial
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.volume import PendingVolume
@@ -19,6 +19,10 @@ from tests.support import MASKS, mask
 
 def given_mask(block: Any) -> np.ndarray:
     return block.arrays[0]
+
+
+def never(*arguments: Any) -> Any:
+    raise AssertionError("labelling computes no object")
 
 
 def numbers(block: Any, rows: np.ndarray) -> np.ndarray:
@@ -114,25 +118,43 @@ def test_neighbourhood(connectivity: int, planar: bool) -> None:
 
 
 @given(cases())
-def test_bounding_boxes(case: tuple[np.ndarray, tuple[int, ...], int]) -> None:
+def test_crossing_objects_and_their_boxes(case: tuple[np.ndarray, tuple[int, ...], int]) -> None:
     objects, tile, connectivity = case
     grid = Grid.over(objects.shape, tile)
-    engine = Engine()
+    local = PendingVolume(objects.shape, np)
+    objectwise = Objects(mask=given_mask, compute=never, dtype=never, connectivity=lambda p, n: connectivity)
     components = find_components(
-        rule(connectivity),
-        None,
-        [ArrayVolume(objects)],
-        (),
-        grid,
-        PendingVolume(objects.shape, np),
-        Serial(),
-        engine.ns,
+        objectwise, None, [ArrayVolume(objects)], (), grid, local, Serial(), Engine().ns
     )
-    whole = components.read(Box.whole(objects.shape))
-    assert components.count == whole.max(initial=0)
-    expected = [
-        Box(tuple(s.start for s in box), tuple(s.stop for s in box)) for box in ndi.find_objects(whole)
-    ]
-    assert bounding_boxes(components, Serial()) == expected
-    for box in expected[:3]:
-        np.testing.assert_array_equal(components.read(box), whole[box.slices])
+    whole, count = ndi.label(objects, structure_of(objects.ndim, connectivity, False))
+    whole = in_scan_order(whole)
+    assert components.count == count
+    crossing = components.crossing()
+    expected = {}
+    for number, box in enumerate(ndi.find_objects(whole), start=1):
+        tiles = {
+            tile
+            for tile, core in grid.overlapping(Box.whole(whole.shape))
+            if (whole[core.slices] == number).any()
+        }
+        if len(tiles) > 1:
+            expected[number] = Box(tuple(s.start for s in box), tuple(s.stop for s in box))
+    assert list(crossing.numbers) == list(expected)
+    for k, (number, box) in enumerate(expected.items()):
+        assert (tuple(crossing.starts[k]), tuple(crossing.stops[k])) == (box.start, box.stop)
+        np.testing.assert_array_equal(
+            components.which(box, crossing.numbers[k : k + 1]), whole[box.slices] == number
+        )
+    if expected:
+        numbers = crossing.numbers
+        place = np.searchsorted(numbers, whole)
+        known = numbers[np.minimum(place, len(numbers) - 1)] == whole
+        np.testing.assert_array_equal(
+            components.which(Box.whole(whole.shape), numbers), np.where(known, place + 1, 0)
+        )
+    alone = components.alone()
+    for tile_number in range(len(grid)):
+        final = components.of_tile(tile_number)
+        first = int(components.offsets[tile_number]) + 1
+        for label, number in enumerate(final[1:]):
+            assert alone[first + label] == (number not in expected)

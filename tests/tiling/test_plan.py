@@ -12,9 +12,10 @@ import pytest
 
 from fastseg.errors import UsageError
 from fastseg.tiling import ArrayVolume, Block, Engine, Labels, Local, Reduce
+from fastseg.tiling.grid import Grid
 from fastseg.tiling.plan import PROCESS, Plan, StagePlan, fit, make_plan, readable
 from fastseg.tiling.program import Node
-from fastseg.tiling.storage import Scratch
+from fastseg.tiling.scratch import Scratch
 from fastseg.workflow.load import get_workflow, library_names
 from fastseg.workflow.run_tiled import StageEvent, plan_workflow, program_for, run_tiled
 from tests import support
@@ -106,8 +107,28 @@ def test_the_largest_tiles_that_fit(
     plan = fit(nodes, shape, wanted, budget, workers)
     assert plan.task_bytes <= room
     longer = _longer(plan.tile, shape)
-    if longer is not None:
+    several = (
+        workers == 1 or len(Grid.over(shape, longer)) >= 4 * workers
+    )  # or it is cut so that all have work
+    if longer is not None and several:
         assert make_plan(nodes, shape, wanted, longer).task_bytes > room
+
+
+@pytest.mark.parametrize(("side", "tasks", "tiles"), [(256, 1, 1), (256, 2, 8), (256, 8, 16), (64, 8, 1)])
+def test_tiles_are_shared_out_while_they_stay_of_a_good_size(side: int, tasks: int, tiles: int) -> None:
+    plan = plan_workflow(get_workflow("cetn2"), (side,) * 3, memory=64 * GIB, tasks=tasks, processes=tasks)
+    assert len(Grid.over(plan.shape, plan.tile)) == tiles
+    assert plan.tasks == tasks
+
+
+def test_threads_become_fewer_rather_than_tiles_small() -> None:
+    workflow, shape = get_workflow("cetn2"), (512, 512, 512)
+    for memory, tasks in ((64 * GIB, 16), (2 * GIB, 16), (PROCESS + 400 * MIB, 4), (PROCESS + 60 * MIB, 1)):
+        plan = plan_workflow(workflow, shape, memory=memory, tasks=16)
+        assert plan.tasks == tasks
+        assert plan.room is not None
+        assert plan.task_bytes <= plan.room
+        assert plan.tasks * plan.room + PROCESS <= memory
 
 
 @pytest.mark.parametrize("name", library_names())
@@ -176,7 +197,7 @@ def test_refusals_say_what_is_needed_and_what_would_help(
     name: str, shape: tuple[int, int, int], memory: int, workers: int, message: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        plan_workflow(get_workflow(name), shape, memory=memory, workers=workers)
+        plan_workflow(get_workflow(name), shape, memory=memory, tasks=workers, processes=workers)
     assert str(caught.value) == message or re.fullmatch(message, str(caught.value))
 
 

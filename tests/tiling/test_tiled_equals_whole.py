@@ -17,6 +17,7 @@ from fastseg.errors import FastsegError
 from fastseg.operators.registry import registry
 from fastseg.operators.run import apply
 from fastseg.tiling import ArrayVolume, Engine, Volume
+from fastseg.tiling.shelf import MemoryShelf
 from fastseg.tiling.volume import PendingVolume
 from tests.support import assert_identical
 from tests.tiling.cases import CASES
@@ -103,25 +104,25 @@ class Shuffled:
 
 
 class _VolumesStay(pickle.Pickler):
-    """Pickles all but volumes, which a worker would open for itself."""
+    """Pickles all but volumes and shelves, which a worker would open for itself."""
 
-    def __init__(self, file: io.BytesIO, kept: list[Volume]) -> None:
+    def __init__(self, file: io.BytesIO, kept: list[Volume | MemoryShelf]) -> None:
         super().__init__(file)
         self.kept = kept
 
     def persistent_id(self, item: Any) -> int | None:
-        if isinstance(item, ArrayVolume | PendingVolume):
+        if isinstance(item, ArrayVolume | PendingVolume | MemoryShelf):
             self.kept.append(item)
             return len(self.kept) - 1
         return None
 
 
 class _VolumesBack(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, kept: list[Volume]) -> None:
+    def __init__(self, file: io.BytesIO, kept: list[Volume | MemoryShelf]) -> None:
         super().__init__(file)
         self.kept = kept
 
-    def persistent_load(self, number: int) -> Volume:
+    def persistent_load(self, number: int) -> Volume | MemoryShelf:
         return self.kept[number]
 
 
@@ -130,7 +131,7 @@ class Pickled:
 
     def map(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
-            kept: list[Volume] = []
+            kept: list[Volume | MemoryShelf] = []
             file = io.BytesIO()
             _VolumesStay(file, kept).dump((task, item))
             file.seek(0)
