@@ -92,6 +92,14 @@ def segment(
     gpus: Annotated[
         str | None, typer.Option(metavar="all|0,1", help="One worker process on each of these GPUs.")
     ] = None,
+    gpu_pool: Annotated[
+        str | None,
+        typer.Option(
+            "--gpu-pool",
+            metavar="SIZE",
+            help="Memory that each worker of --gpus reserves at its start, with RMM.",
+        ),
+    ] = None,
     scratch: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder for intermediate volumes; the temporary folder by default."),
@@ -145,6 +153,7 @@ def segment(
         workers=workers,
         scheduler=scheduler,
         gpus=gpus,
+        gpu_pool=memory_size(gpu_pool),
         scratch=scratch,
         resume=resume,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from fastseg.arrays.filters import gaussian_filter
 from fastseg.errors import InputError
 from fastseg.operators.smoothing import gaussian_reach
 from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
@@ -102,7 +103,7 @@ def _eigenvalues(block: Block) -> tuple[Array, float]:
     """Deciding (or last) eigenvalue of the core's voxels, and the lowest last one."""
     xp, place, params = block.ns.xp, block.place, block.params
     _need_two("jerman_vesselness", place.shape)
-    smooth = block.ns.ndi.gaussian_filter(block.arrays[0], params.sigma, mode="nearest", truncate=_TRUNCATE)
+    smooth = gaussian_filter(block.ns, block.arrays[0], params.sigma, mode="nearest", truncate=_TRUNCATE)
     shape = place.core.shape
     start = tuple(s.start for s in place.keep)
     middle = xp.empty(shape, np.float32)
@@ -151,7 +152,7 @@ def _eigenvalues_2d(block: Block) -> tuple[Array, np.ndarray]:
     xp, place = block.ns.xp, block.place
     _need_two("jerman_vesselness_2d", place.shape)
     sigma = block.params.sigma
-    smooth = block.ns.ndi.gaussian_filter(block.arrays[0], sigma, mode="nearest", truncate=_TRUNCATE)
+    smooth = gaussian_filter(block.ns, block.arrays[0], sigma, mode="nearest", truncate=_TRUNCATE)
     rows, columns = place.keep
     larger = xp.empty((1, smooth.shape[0], columns.stop - columns.start), np.float32)
     lowest = xp.empty(larger.shape[:2], np.float32)
@@ -201,7 +202,7 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     The plane and the projection are neighbours along x. Only columns near the junction see both; the projection
     beyond them is the same for every plane and evaluated once.
     """
-    xp, ndi = block.ns.xp, block.ns.ndi
+    xp = block.ns.xp
     kernel = block.ns.kernel("vesselness")
     image, sigma, core = block.arrays[0], block.params.sigma, block.place.core
     projection = xp.asarray(block.values[0])
@@ -216,7 +217,7 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     beyond = np.inf
     rows = xp.empty((1, ny), np.float32)
     if width < nx:
-        alone = ndi.gaussian_filter(projection, sigma, mode="nearest", truncate=_TRUNCATE)
+        alone = gaussian_filter(block.ns, projection, sigma, mode="nearest", truncate=_TRUNCATE)
         rest = xp.empty((1, ny, nx - reach), np.float32)
         kernel.eigenvalues_2d(alone[None], _weight(sigma), reach, rest, rows)
         beyond = float(rows.min())
@@ -227,7 +228,7 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     whole = xp.empty((1, ny, columns), np.float32)
     for z in range(planes):
         joined[0, :, :nx] = image[z]
-        smooth = ndi.gaussian_filter(joined, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
+        smooth = gaussian_filter(block.ns, joined, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
         kernel.eigenvalues_2d(smooth, _weight(sigma), 0, whole, rows)
         larger[z] = whole[0, :, :nx]
         lowest[z] = min(float(rows.min()), beyond)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from fastseg.arrays.filters import gaussian_filter
 from fastseg.errors import InputError
 from fastseg.operators.smoothing import gaussian_reach
 from fastseg.operators.spec import Input, OpSpec, Output, Params
@@ -62,9 +63,7 @@ def _smoothed(block: Block, name: str) -> Array:
         raise InputError(f"{name}: every axis needs at least 2 voxels, the image has {shape}")
     if block.params.sigma == 0:
         return block.arrays[0]
-    return block.ns.ndi.gaussian_filter(
-        block.arrays[0], block.params.sigma, mode="nearest", truncate=_TRUNCATE
-    )
+    return gaussian_filter(block.ns, block.arrays[0], block.params.sigma, mode="nearest", truncate=_TRUNCATE)
 
 
 def _axis(index: int, what: str, ndim: int) -> int:

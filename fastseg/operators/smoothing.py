@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from fastseg.arrays.filters import gaussian_filter
 from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
 from fastseg.tiling.rules import Halo
@@ -53,9 +54,7 @@ class GaussianSlicesParams(Params):
 
 def _gaussian(block: Block) -> Array:
     sigma = block.params.sigmas[-block.arrays[0].ndim :]
-    return block.ns.ndi.gaussian_filter(
-        block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate
-    )
+    return gaussian_filter(block.ns, block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate)
 
 
 def _gaussian_halo(params: GaussianParams) -> Halo:
@@ -65,9 +64,7 @@ def _gaussian_halo(params: GaussianParams) -> Halo:
 
 def _gaussian_slices(block: Block) -> Array:
     sigma = (0, block.params.sigma, block.params.sigma)
-    return block.ns.ndi.gaussian_filter(
-        block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate
-    )
+    return gaussian_filter(block.ns, block.arrays[0], sigma, mode="nearest", truncate=block.params.truncate)
 
 
 def _gaussian_slices_halo(params: GaussianSlicesParams) -> Halo:

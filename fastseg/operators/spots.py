@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from fastseg.arrays import Namespace
+from fastseg.arrays.filters import gaussian_laplacian
 from fastseg.operators.smoothing import gaussian_reach
 from fastseg.operators.spec import Input, Listed, OpSpec, Output, Pairs, Params
 from fastseg.tiling import Block, Local
@@ -48,7 +50,7 @@ class Spots2dParams(Params):
     cutoff: float = Field(description="what the response at any scale must exceed, in grey values")
 
 
-def laplacian(image: Array, sigma: float, axes: tuple[int, ...], ndi: Any) -> Array:
+def laplacian(image: Array, sigma: float, axes: tuple[int, ...], ns: Namespace) -> Array:
     """``-sigma**2`` times the sum over `axes` of the second Gaussian derivatives, smoothed along `axes` only.
 
     The border voxel is mirrored including itself; the kernel reaches 4 sigma. Its second-derivative weights do not
@@ -56,18 +58,12 @@ def laplacian(image: Array, sigma: float, axes: tuple[int, ...], ndi: Any) -> Ar
     """
     if sigma == 0:
         return image * np.float32(0)
-    scales = [sigma if axis in axes else 0.0 for axis in range(image.ndim)]
-    total: Array = None
-    for axis in axes:
-        order = [2 if a == axis else 0 for a in range(image.ndim)]
-        part = ndi.gaussian_filter(image, scales, order=order, mode="reflect", truncate=_TRUNCATE)
-        total = part if total is None else total + part
-    return total * np.float32(-(sigma**2))
+    return gaussian_laplacian(ns, image, sigma, axes, -(sigma**2))
 
 
 def _log(block: Block) -> Array:
     image = block.arrays[0]
-    return laplacian(image, block.params.sigma, tuple(range(image.ndim)), block.ns.ndi)
+    return laplacian(image, block.params.sigma, tuple(range(image.ndim)), block.ns)
 
 
 def _log_halo(params: LogParams) -> Halo:
@@ -76,7 +72,7 @@ def _log_halo(params: LogParams) -> Halo:
 
 
 def _log_slices(block: Block) -> Array:
-    return laplacian(block.arrays[0], block.params.sigma, (1, 2), block.ns.ndi)
+    return laplacian(block.arrays[0], block.params.sigma, (1, 2), block.ns)
 
 
 def _log_slices_halo(params: LogParams) -> Halo:
@@ -88,7 +84,7 @@ def _union(block: Block, scales: tuple[tuple[float, float], ...], axes: tuple[in
     image = block.arrays[0]
     found = block.ns.xp.zeros(image.shape, bool)
     for sigma, cutoff in scales:
-        found |= laplacian(image, sigma, axes, block.ns.ndi) > np.float32(cutoff)
+        found |= laplacian(image, sigma, axes, block.ns) > np.float32(cutoff)
     return found
 
 

@@ -69,7 +69,7 @@ class SegmentRequest:
     compat : bool
         Restore what is corrected on purpose in the reference implementation's operators.
     memory : int, optional
-        Bytes that all processes together may take. This and the following four make the run go stage by stage with
+        Bytes that all processes together may take. This and the following ones make the run go stage by stage with
         intermediate volumes on disk, for images larger than memory; the results are the same.
     workers : int, optional
         Worker processes on this machine.
@@ -77,6 +77,8 @@ class SegmentRequest:
         Address of a running Dask scheduler, whose workers are used.
     gpus : str, optional
         ``all`` or numbers such as ``0,1``: one worker a GPU.
+    gpu_pool : int, optional
+        Bytes that each worker of `gpus` reserves on its GPU at its start, with RMM.
     scratch : str or Path, optional
         Folder for the intermediate volumes; the system's temporary folder by default.
     resume : bool
@@ -106,6 +108,7 @@ class SegmentRequest:
     workers: int | None = None
     scheduler: str | None = None
     gpus: str | None = None
+    gpu_pool: int | None = None
     scratch: str | Path | None = None
     resume: bool = False
 
@@ -162,7 +165,7 @@ def check_request(request: SegmentRequest) -> Plan:
         check_matchable(workflow)
     if request.resume and request.overwrite:
         raise UsageError("--resume keeps what is there and --overwrite replaces it: give one of them")
-    if request.out_of_core:
+    if request.out_of_core or request.gpu_pool is not None:
         _check_out_of_core(request)
     output = Path(request.output)
     check_not_inside_image(output)
@@ -182,6 +185,8 @@ def _check_out_of_core(request: SegmentRequest) -> None:
     given = [name for name, value in places.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other: choose where the work is done")
+    if request.gpu_pool is not None and request.gpus is None:
+        raise UsageError("--gpu-pool is for the workers of --gpus: give both")
     if request.workers is not None and request.workers < 1:
         raise UsageError(f"{request.workers} workers were asked for: at least 1 is needed")
     if request.memory is not None and request.memory < 1:

@@ -58,7 +58,7 @@ def workplace(plan: Plan) -> Iterator[Workplace]:
         with existing_cluster(request.scheduler) as executor:
             yield Workplace(executor, executor.tasks(), executor.workers(), plan.device)
     elif request.gpus is not None:
-        with gpu_workers(request.gpus) as executor:
+        with gpu_workers(request.gpus, request.gpu_pool) as executor:
             yield Workplace(executor, executor.tasks(), executor.workers(), plan.device)
     elif request.out_of_core:
         count = threads(plan.device)

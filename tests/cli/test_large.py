@@ -77,6 +77,7 @@ def test_plan(tmp_path: Path, cli: Cli) -> None:
         (("--memory", "1GB", "--until", "smooth"), "--until works in memory only"),
         (("--memory", "1GB", "--save-steps"), "--save-steps works in memory only"),
         (("--memory", "1GB", "--match-spacing"), "--match-spacing works in memory only"),
+        (("--gpu-pool", "1GB"), "--gpu-pool is for the workers of --gpus: give both"),
         (("--gpus", "all"), "device 'cuda' is not available"),
     ],
 )

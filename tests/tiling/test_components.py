@@ -12,6 +12,7 @@ from fastseg.tiling import ArrayVolume, Engine, Labels, Objects
 from fastseg.tiling.components import find_components, structure_of
 from fastseg.tiling.executors import Serial
 from fastseg.tiling.grid import Grid
+from fastseg.tiling.packed import gather_object
 from fastseg.tiling.volume import PendingVolume
 from fastseg.types import Box
 from tests.support import MASKS, mask
@@ -158,3 +159,62 @@ def test_crossing_objects_and_their_boxes(case: tuple[np.ndarray, tuple[int, ...
         first = int(components.offsets[tile_number]) + 1
         for label, number in enumerate(final[1:]):
             assert alone[first + label] == (number not in expected)
+
+
+class Far:
+    """A volume of more than 2**31 voxels, of which a few near its end are set; nothing is held."""
+
+    shape = (1500, 1500, 1500)
+    dtype = np.dtype(bool)
+
+    def __init__(self) -> None:
+        self.labels: dict[Box, np.ndarray] = {}
+
+    def read(self, box: Box) -> np.ndarray:
+        for core, block in self.labels.items():
+            if core.intersect(box) == box:
+                return block[box.within(core)]
+        block = np.zeros(box.shape, bool)
+        for voxel in ((1499, 1499, 1499), (1400, 1407, 1408), (1400, 1408, 1408)):
+            if all(a <= v < b for v, (a, b) in zip(voxel, box, strict=True)):
+                block[tuple(v - a for v, (a, _) in zip(voxel, box, strict=True))] = True
+        return block
+
+    def write(self, box: Box, block: np.ndarray) -> None:
+        self.labels[box] = block
+
+
+class Last:
+    """The tiles of a large grid that hold something, under their own numbers."""
+
+    shape = Far.shape
+    tile = (100, 64, 64)
+    tiles = (Box((1400, 1344, 1408), (1500, 1408, 1472)), Box((1400, 1408, 1408), (1500, 1472, 1472)))
+    tiles += (Box((1400, 1472, 1472), (1500, 1500, 1500)),)
+
+    def __iter__(self) -> Any:
+        return iter(self.tiles)
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def overlapping(self, box: Box) -> Any:
+        return ((i, tile) for i, tile in enumerate(self.tiles) if all(tile.intersect(box).shape))
+
+
+def test_positions_beyond_32_bits() -> None:
+    volume, local = Far(), Far()
+    objectwise = Objects(mask=given_mask, compute=never, dtype=never)
+    grid: Any = Last()
+    found = find_components(objectwise, None, [volume], (), grid, local, Serial(), Engine().ns)
+    assert found.count == 2
+    assert list(found.numbers) == [0, 1, 1, 2]  # the pair comes first in scan order
+    crossing = found.crossing()
+    assert crossing.starts.tolist() == [[1400, 1407, 1408]]
+    assert crossing.stops.tolist() == [[1401, 1409, 1409]]
+    item = gather_object(found, 1, Box((1400, 1407, 1408), (1401, 1409, 1409)), [volume])
+    expected = [(1400 * 1500 + y) * 1500 + 1408 for y in (1407, 1408)]
+    assert item.positions.tolist() == expected
+    assert min(expected) > 2**31
+    chosen, places = item.within(Box((1400, 1408, 1400), (1402, 1410, 1410)))
+    assert (chosen.tolist(), places.tolist()) == ([1], [8])
