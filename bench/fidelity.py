@@ -70,6 +70,9 @@ def main() -> None:
         "in the medial axis, an unstable sort of equal peaks, the layout of a heap for equal seeds. fastseg orders",
         "them by position, so that its results do not depend on tiles or processors; `--compat` restores the heap and",
         "the sort of the reference (the sort as on processors with AVX-512).",
+        "",
+        "`--compat` also restores what the reference exposes as `im_norm` in fbl_labelfree_4dn: the raw image after",
+        "clipping, in place of the normalised one. The segmentation is the same.",
     ]
     if not options.print:
         PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import lzma
 from functools import lru_cache
@@ -14,6 +15,8 @@ DATA = Path(__file__).resolve().parent / "data"
 NUCLEI = DATA / "stacks" / "nuclei.tif"
 MITOCHONDRIA = DATA / "stacks" / "yeast_mito_t00.ome.tif"
 STACKS = ("random", "structured", "nuclei", "mitochondria", "lamin")
+_NOISE_SHAPE, _NOISE_SEED, _NOISE_RATIO = (64, 96, 96), 7, 0.7
+_NOISE_SHA256 = "cf7f518782add8bae0d2471afa831a87d153652e68870a5f15fbda11a567e6df"
 JSON_STACKS = ("structured", "nuclei")
 """Stacks with masks of the JSON workflows."""
 
@@ -37,11 +40,26 @@ def stack(name: str) -> tuple[np.ndarray, float | None]:
         image = tifffile.imread(NUCLEI)[8:52, 20:180, 30:190].astype(np.float32) / 16
     elif name == "mitochondria":
         image = tifffile.imread(MITOCHONDRIA).astype(np.float32)
+    elif name == "random":
+        image, ratio = _noise(), _NOISE_RATIO
     else:
         found = archive(f"{name}.input")
         image, ratio = found["image"].astype(np.float32), float(found["rescale_ratio"])
     image.flags.writeable = False
     return image, ratio if ratio > 0 else None
+
+
+def _noise() -> np.ndarray:
+    """Uniform noise in [0, 1), float32, from its seed: it does not compress.
+
+    The raw stream of a bit generator is the same in every version of numpy, which `Generator.random` does not promise.
+    """
+    raw = np.random.PCG64(_NOISE_SEED).random_raw(int(np.prod(_NOISE_SHAPE)))
+    image = ((raw >> np.uint64(11)) * 2.0**-53).astype("<f4").reshape(_NOISE_SHAPE)
+    assert hashlib.sha256(image.tobytes()).hexdigest() == _NOISE_SHA256, (
+        "this is not the stack of the golden masks"
+    )
+    return image.astype(np.float32, copy=False)
 
 
 def mask(stack_name: str, workflow: str) -> np.ndarray | None:

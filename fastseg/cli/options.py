@@ -9,10 +9,12 @@ import typer
 
 
 def complete_workflow(incomplete: str) -> list[str]:
-    """Names of workflows that begin like this."""
+    """Names of workflows that begin like this; upper and lower case do not matter."""
+    from fastseg.workflow.legacy_library import LEGACY_PREFIX, legacy_names
     from fastseg.workflow.load import library_names
 
-    return [name for name in library_names() if name.startswith(incomplete)]
+    names = [*library_names(), *(LEGACY_PREFIX + name for name in legacy_names())]
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
 WorkflowOption = Annotated[

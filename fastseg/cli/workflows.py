@@ -10,6 +10,7 @@ import typer
 
 from fastseg.cli.console import amount, print_heading, print_lines, print_prose, print_table
 from fastseg.cli.guard import guarded, say_error
+from fastseg.cli.options import complete_workflow
 from fastseg.errors import EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -52,7 +53,14 @@ def list_() -> None:
 @workflows.command()
 @guarded
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A workflow's name or definition file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A workflow's name or definition file.",
+            autocompletion=complete_workflow,
+        ),
+    ],
     as_yaml: Annotated[
         bool, typer.Option("--yaml", help="Print the definition file, to start an own one from.")
     ] = False,
@@ -87,8 +95,7 @@ def show(
     result = workflow.result
     print_lines("", f"result: {result.step}, foreground {result.foreground} ({result.dtype})")
     if workflow.exposes:
-        names = ", ".join(n if n == s else f"{n} (step {s})" for n, s in workflow.exposes.items())
-        print_prose(f"exposes: {names}")
+        print_prose(f"exposes: {', '.join(exposed_texts(workflow))}")
     for note in workflow.notes:
         print_prose(f"note: {note}")
     for step in workflow.steps:
@@ -122,7 +129,15 @@ def validate(
 @guarded
 def new(
     target: Annotated[Path, typer.Argument(metavar="NEW.yaml", help="The file to write.")],
-    source: Annotated[str, typer.Option("--from", metavar="NAME|FILE", help="The workflow to start from.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="NAME|FILE",
+            help="The workflow to start from.",
+            autocompletion=complete_workflow,
+        ),
+    ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Start a definition file of your own from another workflow."""
@@ -135,7 +150,14 @@ def new(
 @workflows.command()
 @guarded
 def convert(
-    source: Annotated[str, typer.Argument(metavar="OLD", help="A definition file, or a workflow's name.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="OLD",
+            help="A definition file, or a workflow's name.",
+            autocompletion=complete_workflow,
+        ),
+    ],
     target: Annotated[
         Path,
         typer.Argument(metavar="NEW", help="The file to write: .yaml, or .json for the reference's format."),
@@ -170,6 +192,17 @@ def core_kinds(workflow: Workflow) -> list[str]:
     known = registry()
     found = [known[s.operator].category for s in workflow.ordered()]
     return [c for c in dict.fromkeys(found) if c in _CORE]
+
+
+def exposed_texts(workflow: Workflow) -> list[str]:
+    """The exposed names, each with its step where that has another id, and with the one that --compat exposes."""
+    texts = []
+    for name, step in workflow.exposes.items():
+        steps = [] if step == name else [f"step {step}"]
+        if (other := workflow.exposes_compat.get(name, step)) != step:
+            steps.append(f"with --compat step {other}")
+        texts.append(f"{name} ({', '.join(steps)})" if steps else name)
+    return texts
 
 
 def parameters_text(step: Step) -> str:

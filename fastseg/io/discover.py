@@ -7,10 +7,20 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from fastseg.errors import ReadError
-from fastseg.io.naming import BIOIO_SUFFIXES, OUTPUT_MARK, TIFF_SUFFIXES, ZARR_SUFFIXES
+from fastseg.io.naming import (
+    BIOIO_SUFFIXES,
+    OUTPUT_MARK,
+    STEP_SUFFIX,
+    TIFF_SUFFIXES,
+    ZARR_SUFFIXES,
+    image_stem,
+    possible_sources,
+)
 from fastseg.io.reading import is_zarr
+from fastseg.io.tiff_metadata import CREATOR
 
 _FILES = TIFF_SUFFIXES + BIOIO_SUFFIXES
 
@@ -23,7 +33,9 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     inputs : sequence of path-like
         Files are taken as they are. Of a folder, the images directly inside, recognised by suffix and sorted
         naturally (``t2`` before ``t10``); Zarr folders are images. Patterns may contain ``*``, ``?``,
-        ``[...]`` and ``**``. Folders and patterns leave out hidden files and fastseg's own segmentations.
+        ``[...]`` and ``**``. Folders and patterns leave out hidden files and what fastseg wrote there itself:
+        segmentations (unless the pattern asks for them by name), and the results of steps and sweeps beside the image
+        that they were made from.
 
     Raises
     ------
@@ -72,9 +84,41 @@ def _expand(text: str) -> list[Path]:
 
 
 def _images(paths: Iterable[Path], keep_outputs: bool = False) -> list[Path]:
-    return sorted(
-        (p for p in paths if _is_image(p) and (keep_outputs or OUTPUT_MARK not in p.name)), key=natural_key
-    )
+    found = [p for p in paths if _is_image(p) and (keep_outputs or OUTPUT_MARK not in p.name)]
+    stems: dict[Path, set[str]] = {}
+    for path in found:
+        stems.setdefault(path.parent, set()).add(image_stem(path))
+    return sorted((p for p in found if not _made_from_another(p, stems[p.parent])), key=natural_key)
+
+
+def _made_from_another(path: Path, stems: set[str]) -> bool:
+    """Whether fastseg made a file from one of the images beside it, whose stems are given.
+
+    The name alone does not tell: ``cell_2`` beside ``cell`` may be an image as well. The file itself has to say that
+    it was written here; with the name of its step its image is known exactly.
+    """
+    stem = image_stem(path)
+    if path.suffix != STEP_SUFFIX or stems.isdisjoint(possible_sources(stem)):
+        return False
+    step = _written_step(path)
+    if step is None:
+        return False
+    return stem.removesuffix(f"_{step}") in stems if stem.endswith(f"_{step}") else True
+
+
+def _written_step(path: Path) -> str | None:
+    """The name that fastseg gave the image in a TIFF file; None if another program wrote the file."""
+    from tifffile import TiffFile
+
+    try:
+        with TiffFile(path) as file:
+            root = ElementTree.fromstring(file.pages.first.description)
+    except Exception:  # whatever is wrong with the file is said when it is read
+        return None
+    if not root.get("Creator", "").startswith(CREATOR):
+        return None
+    image = root.find("{*}Image")
+    return "" if image is None else image.get("Name", "")
 
 
 def _is_image(path: Path) -> bool:

@@ -8,6 +8,9 @@ from pathlib import Path, PurePath
 OUTPUT_MARK = "_struct_segmentation"
 """What every segmentation's file name carries after the stem of its image."""
 
+STEP_SUFFIX = ".tiff"
+"""Of the results of steps and of the masks of a sweep."""
+
 TIFF_SUFFIXES = (
     ".ome.tiff",
     ".ome.tif",
@@ -59,3 +62,13 @@ def _without_suffix(name: str) -> str:
 def output_path(directory: str | Path, stem: str, format: str = "tiff") -> Path:
     """Where the segmentation of an image goes: ``<directory>/<stem>_struct_segmentation.<format>``."""
     return Path(directory) / f"{stem}{OUTPUT_MARK}.{format}"
+
+
+def step_path(directory: str | Path, stem: str, name: str) -> Path:
+    """Where the result of a step goes: ``<directory>/<stem>_<name>.tiff``."""
+    return Path(directory) / f"{stem}_{name}{STEP_SUFFIX}"
+
+
+def possible_sources(stem: str) -> list[str]:
+    """Stems of the images whose results may have this stem: what comes before each of its underscores."""
+    return [stem[:i] for i, letter in enumerate(stem) if letter == "_" and i]

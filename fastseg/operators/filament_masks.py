@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from fastseg.arrays import to_host
 from fastseg.operators.filaments import (
     EIGEN_2D,
     EIGEN_3D,
@@ -25,8 +26,9 @@ from fastseg.operators.frames import PLANE
 from fastseg.operators.smoothing import gaussian_reach
 from fastseg.operators.spec import Input, OpSpec, Output, Pairs, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
+from fastseg.tiling.parts import assemble_parts, join_parts
 from fastseg.tiling.rules import Halo
-from fastseg.tiling.statistics import PROJECTION, assemble, kept
+from fastseg.tiling.statistics import PROJECTION, kept
 from fastseg.types import Array, Box
 
 
@@ -60,21 +62,21 @@ def _first_only(block: Block) -> Block:
     return Block(block.arrays[:1], block.values, block.params, block.place, block.ns)
 
 
-def _join(found: Array, block: Block) -> Array:
+def _union(found: Array, block: Block) -> Array:
     mask = found > np.float32(block.params.cutoff)
     return mask | block.arrays[1] if len(block.arrays) > 1 else mask
 
 
 def _above_2d(block: Block) -> Array:
-    return _join(response_2d(_first_only(block)), block)
+    return _union(response_2d(_first_only(block)), block)
 
 
 def _above_3d(block: Block) -> Array:
-    return _join(response(_first_only(block)), block)
+    return _union(response(_first_only(block)), block)
 
 
 def _above_slices(block: Block) -> Array:
-    return _join(response_slices(_first_only(block)), block)
+    return _union(response_slices(_first_only(block)), block)
 
 
 def _nothing(block: Block) -> Array:
@@ -117,17 +119,7 @@ def _given(partial: int, values: tuple[Any, ...], params: Any) -> int:
 
 
 def _piece(block: Block) -> dict[Box, np.ndarray]:
-    from fastseg.arrays import to_host
-
     return {block.place.core: to_host(kept(block))}
-
-
-def _merge(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> dict[Box, np.ndarray]:
-    return {**a, **b}
-
-
-def _assembled(partial: dict[Box, np.ndarray], values: tuple[Any, ...], params: Any) -> np.ndarray:
-    return assemble(partial)
 
 
 def _in_place(block: Block) -> Array:
@@ -148,7 +140,7 @@ def _links_one_slice(params: OneSliceParams, inputs: tuple[str, ...]) -> Sequenc
         Link("z", Reduce(_number, _same, _given), (image,)),
         Link("plane", PLANE, (image, "z")),
         *filtered,
-        Link("response", Reduce(_piece, _merge, _assembled), (filtered[-1].name,)),
+        Link("response", Reduce(_piece, join_parts, assemble_parts), (filtered[-1].name,)),
         Link("out", Local(_in_place), (image, "response")),
     ]
 

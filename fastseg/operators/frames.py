@@ -14,8 +14,16 @@ from fastseg.operators.objects import COUNT, keep_large, row_mask
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.operators.thresholds import otsu, otsu_of_counts
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Reduce, Table
+from fastseg.tiling.parts import assemble_parts, join_parts
 from fastseg.tiling.rules import full_connectivity
-from fastseg.tiling.statistics import EXTREMA, HISTOGRAM, assemble, kept, pair, per_plane, sum_of
+from fastseg.tiling.statistics import (
+    EXTREMA,
+    HISTOGRAM,
+    kept,
+    pair,
+    per_plane,
+    sum_of,
+)
 from fastseg.types import Array, Box
 
 
@@ -94,15 +102,7 @@ def _plane_chunk(block: Block) -> dict[Box, np.ndarray]:
     return {Box(core.start[1:], core.stop[1:]): to_host(kept(block)[z - core.start[0]])}
 
 
-def _join(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> dict[Box, np.ndarray]:
-    return {**a, **b}
-
-
-def _assembled(partial: dict[Box, np.ndarray], values: tuple[Any, ...], params: Any) -> np.ndarray:
-    return assemble(partial)
-
-
-PLANE = Reduce(_plane_chunk, _join, _assembled, volume=True)
+PLANE = Reduce(_plane_chunk, join_parts, assemble_parts, volume=True)
 """One plane of a volume as a 2-D volume; its second input is the plane's number."""
 
 

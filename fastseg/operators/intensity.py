@@ -15,6 +15,7 @@ from fastseg.tiling.statistics import (
     EXTREMA,
     MOMENTS,
     Extrema,
+    Moments,
     add_sums,
     fixed_point_sums,
     kept,
@@ -50,19 +51,23 @@ def stretch(image: Array, low: float, high: float) -> Array:
     return (image - np.float32(low) + np.float32(_EPSILON)) / np.float32(high - low + _EPSILON)
 
 
-def _limits_of_pair(values: tuple[Any, ...], params: NormalizeParams) -> tuple[float, float]:
+def _limits(values: tuple[Any, ...], params: NormalizeParams, operator: str) -> tuple[float, float]:
+    """Lower and upper limit of two or four values; `operator` is named in errors."""
     extrema, spread = values
+    if len(params.scaling) == 4:
+        return _limits_of_four(extrema, spread, params, operator)
     a, b = params.scaling
     return max(spread.mean - a * spread.std, extrema.low), min(spread.mean + b * spread.std, extrema.high)
 
 
-def _limits_of_four(values: tuple[Any, ...], params: NormalizeParams) -> tuple[float, float]:
-    extrema, spread = values
+def _limits_of_four(
+    extrema: Extrema, spread: Moments, params: NormalizeParams, operator: str
+) -> tuple[float, float]:
     a, b, c, d = params.scaling
     if spread.count == 0:
         raise InputError(
-            f"intensity_normalize: no voxel lies between {c:g} and {d:g} (scaling = {list(params.scaling)}); the image "
-            f"spans {extrema.low:g} to {extrema.high:g}"
+            f"{operator}: no voxel lies between {c:g} and {d:g} (scaling = {list(params.scaling)}); the image spans "
+            f"{extrema.low:g} to {extrema.high:g}"
         )
     return max(c - a * spread.std, extrema.low), min(d + b * spread.std, extrema.high)
 
@@ -72,23 +77,22 @@ def _minmax(block: Block) -> Array:
     return stretch(block.arrays[0], extrema.low, extrema.high)
 
 
-def _clip(block: Block) -> tuple[Array, float, float]:
-    pick = _limits_of_pair if len(block.params.scaling) == 2 else _limits_of_four
-    low, high = pick(block.values, block.params)
+def _clip(block: Block, operator: str) -> tuple[Array, float, float]:
+    low, high = _limits(block.values, block.params, operator)
     if low > high:
         raise InputError(
-            f"intensity_normalize: scaling = {list(block.params.scaling)} puts the lower limit {low:g} above the upper "
-            f"limit {high:g} on this image; use larger values"
+            f"{operator}: scaling = {list(block.params.scaling)} puts the lower limit {low:g} above the upper limit "
+            f"{high:g} on this image; use larger values"
         )
     return block.ns.xp.clip(block.arrays[0], np.float32(low), np.float32(high)), low, high
 
 
 def _clipped(block: Block) -> Array:
-    return _clip(block)[0]
+    return _clip(block, "intensity_clip")[0]
 
 
 def _stretched(block: Block) -> Array:
-    return stretch(*_clip(block))
+    return stretch(*_clip(block, "intensity_normalize"))
 
 
 def _replaced(image: Array, bound: float, low: float, xp: Any) -> Array:

@@ -11,7 +11,8 @@ from fastseg.arrays import to_host
 from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
-from fastseg.tiling.statistics import assemble, kept, per_plane, sum_of
+from fastseg.tiling.parts import assemble_parts
+from fastseg.tiling.statistics import kept, per_plane, sum_of
 from fastseg.types import Array, Box
 
 _GROWTH = 2
@@ -31,10 +32,6 @@ def _add_columns(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> dict[Box
     return merged
 
 
-def _assembled(partial: dict[Box, np.ndarray], values: tuple[Any, ...], params: Any) -> np.ndarray:
-    return assemble(partial)
-
-
 def _without_hot(block: Block) -> Array:
     from scipy.ndimage import binary_dilation
 
@@ -45,7 +42,7 @@ def _without_hot(block: Block) -> Array:
 
 def _hot_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
     (mask,) = inputs
-    sums = Reduce(_column_sums, _add_columns, _assembled)
+    sums = Reduce(_column_sums, _add_columns, assemble_parts)
     return [Link("sums", sums, (mask,)), Link("out", Local(_without_hot), (mask, "sums"))]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastseg.io import output_path
+from fastseg.io.naming import step_path
 from fastseg.operators.registry import get_operator
 from fastseg.screen.request import Plan
 from fastseg.workflow.run import needed_for
@@ -50,10 +51,11 @@ class Outputs:
 def plan_outputs(plan: Plan, stem: str) -> Outputs:
     """The files that an image of this stem gives."""
     until = plan.until
-    names = step_names(plan.workflow, rescaled=plan.rescales)
+    compat = plan.request.compat
+    names = step_names(plan.workflow, rescaled=plan.rescales, compat=compat)
     if until is not None:
         run = {step.id for step in needed_for(plan.workflow, until)}
-        names = {until: step_names(plan.workflow, rescaled=True)[until]} | names
+        names = {until: step_names(plan.workflow, rescaled=True, compat=compat)[until]} | names
         names = {i: n for i, n in names.items() if i in run}
     wanted = {i: n for i, n in names.items() if plan.request.save_steps or i == until}
     scalars = {
@@ -61,7 +63,7 @@ def plan_outputs(plan: Plan, stem: str) -> Outputs:
         for i, n in wanted.items()
         if get_operator(plan.workflow.step(i).operator).output.kind == "scalar"
     }
-    files = {i: plan.output / f"{stem}_{n}.tiff" for i, n in wanted.items() if i not in scalars}
+    files = {i: step_path(plan.output, stem, n) for i, n in wanted.items() if i not in scalars}
     values = plan.output / f"{stem}_steps.json" if scalars else None
     if until is None:
         main = output_path(plan.output, stem, plan.suffix)
@@ -79,14 +81,14 @@ def plan_outputs(plan: Plan, stem: str) -> Outputs:
     )
 
 
-def step_names(workflow: Workflow, rescaled: bool) -> dict[str, str]:
+def step_names(workflow: Workflow, rescaled: bool, compat: bool = False) -> dict[str, str]:
     """Names of the steps' results by step id, in the order of the run.
 
-    The name under which the workflow exposes a step, or the step's id. Steps that only pass their input on because
-    there is no rescale ratio are left out, unless exposed.
+    The name under which the workflow exposes a step, with `compat` as in the reference, or the step's id. Steps that
+    only pass their input on because there is no rescale ratio are left out, unless exposed.
     """
     exposed: dict[str, str] = {}
-    for name, step_id in workflow.exposes.items():
+    for name, step_id in workflow.exposed(compat).items():
         exposed.setdefault(step_id, name)
     active = rescaled and workflow.rescale == "supported"
     steps = [s.id for s in workflow.ordered() if active or s.when != "rescale" or s.id in exposed]

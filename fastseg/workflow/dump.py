@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from fastseg.workflow.schema import Step, Workflow
+from fastseg.workflow.yaml_text import Dumper
 
 
 def dump_yaml(workflow: Workflow) -> str:
@@ -25,9 +26,10 @@ def dump_yaml(workflow: Workflow) -> str:
         first, *rest = _step(step)
         lines += [f"  - {first}", *(f"    {line}" for line in rest)]
     lines.append(f"result: {_flow(workflow.result.model_dump())}")
-    if workflow.exposes:
-        lines.append("exposes:")
-        lines += [f"  {_scalar(name)}: {_scalar(step_id)}" for name, step_id in workflow.exposes.items()]
+    for key, names in (("exposes", workflow.exposes), ("exposes_compat", workflow.exposes_compat)):
+        if names:
+            lines.append(f"{key}:")
+            lines += [f"  {_scalar(name)}: {_scalar(step_id)}" for name, step_id in names.items()]
     if workflow.notes:
         lines += ["notes:", *(f"  - {_quoted(note)}" for note in workflow.notes)]
     return "\n".join(lines) + "\n"
@@ -63,5 +65,7 @@ def _quoted(text: str) -> str:
 
 
 def _emit(value: Any, **style: Any) -> str:
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=float("inf"), **style)
+    text: str = yaml.dump(
+        value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), **style
+    )
     return text.removesuffix("\n").removesuffix("\n...")

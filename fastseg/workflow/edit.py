@@ -19,6 +19,7 @@ from fastseg.workflow.dump import dump_yaml
 from fastseg.workflow.load import get_workflow, library_names, library_text, load_file, parse_text
 from fastseg.workflow.schema import Step, Workflow
 from fastseg.workflow.validate import find_problems
+from fastseg.workflow.yaml_text import Loader
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,6 @@ class Target:
         return same and self.index[:depth] == other.index[:depth]
 
 
-class _ValueLoader(yaml.SafeLoader):
-    """Safe YAML that also takes 1e-3 for a number, as every shell user does."""
-
-
-_ValueLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
 def parse_target(text: str) -> Target:
     """``step.parameter`` or ``step.parameter.index``.
 
@@ -78,7 +70,7 @@ def parse_value(text: str) -> Any:
         If it is not valid YAML, or is nothing.
     """
     try:
-        value = yaml.load(text, Loader=_ValueLoader)  # a SafeLoader
+        value = yaml.load(text, Loader=Loader)  # a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError):
         raise UsageError(f"the value '{text}' cannot be read") from None
     if value is None and not text.strip():

@@ -117,7 +117,8 @@ def run_workflow(
         Ratio by which y and x are resampled after normalisation; the result stays on that grid.
     compat : bool
         Set the switch `compat` of every operator that has one: what was fixed on purpose in the reference
-        implementation, such as an order that it leaves undefined, is then as it was.
+        implementation, such as an order that it leaves undefined, is then as it was. Exposed names then mean the
+        steps that they mean there.
     until : str, optional
         Id of a step, or the name under which it is exposed: only it and what it needs is run, and its own result (an
         image, a mask, labels or a number) is the outcome's.
@@ -143,7 +144,7 @@ def run_workflow(
             f"workflow '{workflow.name}' does not rescale: the ratio {rescale:g} has no effect"
         )
         rescale = None
-    final = workflow.result.step if until is None else step_id(workflow, until)
+    final = workflow.result.step if until is None else step_id(workflow, until, compat)
     steps = workflow.ordered() if until is None else needed_for(workflow, final)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     last_use[final] = len(steps)
@@ -181,14 +182,19 @@ def check_ratio(rescale: float | None) -> None:
         raise UsageError(f"rescale ratio {rescale:g} is out of range: it must be above 0 and at most 100")
 
 
-def step_id(workflow: Workflow, name: str) -> str:
+def step_id(workflow: Workflow, name: str, compat: bool = False) -> str:
     """The id of a step by its id or by the name under which the workflow exposes it.
+
+    An id comes before an exposed name. With `compat` a name that means another step in the reference comes first of
+    all, an id or not.
 
     Raises
     ------
     UsageError
         If there is no such step; the message names the nearest ones.
     """
+    if compat and name in workflow.exposes_compat:
+        return workflow.exposes_compat[name]
     ids = [step.id for step in workflow.ordered()]
     if name in ids:
         return name

@@ -74,6 +74,8 @@ class Workflow(_Strict):
     result : Result
     exposes : dict of str to str
         Names of intermediate images in the reference, and the steps that make them.
+    exposes_compat : dict of str to str
+        The steps that `exposes` means with the switch `compat`, where the reference puts something else under a name.
     notes : list of str
     """
 
@@ -88,11 +90,16 @@ class Workflow(_Strict):
     steps: list[Step] = Field(min_length=1)
     result: Result
     exposes: dict[str, str] = Field(default_factory=dict)
+    exposes_compat: dict[str, str] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
     def step(self, step_id: str) -> Step:
         """The step with this id."""
         return next(s for s in self.steps if s.id == step_id)
+
+    def exposed(self, compat: bool = False) -> dict[str, str]:
+        """The exposed names and their steps, with `compat` those of the reference."""
+        return {**self.exposes, **self.exposes_compat} if compat else dict(self.exposes)
 
     def ordered(self) -> list[Step]:
         """The steps in an order in which every step comes after its inputs; file order where there is a choice.

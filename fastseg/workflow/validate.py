@@ -236,6 +236,22 @@ class _Checker:
         for name, step in self.workflow.exposes.items():
             if not self._is_step(step):
                 self._unknown(f"exposes.{name}", step)
+        other = self.workflow.exposes_compat
+        for name, step in other.items():
+            place = f"exposes_compat.{name}"
+            if name not in self.workflow.exposes:
+                self._say(place, f"replaces an exposed name, but 'exposes' has no '{name}'{self._near(name)}")
+            if not self._is_step(step):
+                self._unknown(place, step)
+            elif other.get(step, step) != step:  # asking for `step` would then give yet another one
+                self._say(place, f"'{step}' is itself a name that stands for another step")
+
+    def _near(self, name: str) -> str:
+        known = self.workflow.exposes
+        near = get_close_matches(name, known, n=1)
+        if near:
+            return f"; did you mean '{near[0]}'?"
+        return f"; it has {', '.join(known)}" if known else ""
 
 
 def _words(result: _Made) -> str:

@@ -15,6 +15,7 @@ from fastseg import read
 from fastseg.arrays.device import why_no_cuda
 from tests.screen.stacks import (
     BRIGHT,
+    EVERYTHING,
     SHAPE,
     expected,
     files_in,
@@ -269,3 +270,18 @@ def test_notes_are_printed(tmp_path: Path, cli: Cli) -> None:
     result = cli("segment", path, "-w", definition, "-o", tmp_path / "out", "--rescale", "0.5")
     assert result.exit_code == 0
     assert "a.tif: note: workflow 'bright' does not rescale: the ratio 0.5 has no effect\n" in result.output
+
+
+def test_a_second_run_takes_only_the_images(tmp_path: Path, cli: Cli) -> None:
+    """Results that lie beside their images are not images of the next run."""
+    workflow = write_workflow(tmp_path, EVERYTHING)
+    folder = tmp_path / "cells"
+    for name in ("a.tif", "a_2.tif"):
+        write_stack(folder / name)
+    command = ("segment", folder, "-w", workflow, "-o", folder, "--save-steps", "--overwrite")
+    assert cli(*command).exit_code == 0
+    before = files_in(folder)
+    assert len(before) > 10
+    result = cli(*command)
+    assert result.exit_code == 0, result.output
+    assert files_in(folder) == before

@@ -8,7 +8,9 @@ from skimage.morphology import ball
 from fastseg.errors import InputError, Problems
 from fastseg.operators import (
     cell_wise_threshold,
+    coarse_threshold,
     intensity_normalize,
+    masked_object_threshold,
     median_threshold,
     otsu_threshold,
     suggest_scaling,
@@ -155,8 +157,20 @@ def test_wrong_inputs_are_refused() -> None:
         cell_wise_threshold(x, min_size=-1)
     with pytest.raises(InputError, match=r"cell_wise_threshold: 'image' is 2-D \(4, 5\); it must be 3-D"):
         cell_wise_threshold(x[0], min_size=1)
-    for value in (np.nan, np.inf):
+    for value in (np.nan, -np.nan, np.inf, -np.inf):
         x[1, 2, 3] = value
-        for operator in (otsu_threshold, triangle_threshold, suggest_scaling):
+        for operator in (otsu_threshold, triangle_threshold, median_threshold, suggest_scaling):
             with pytest.raises(InputError, match="the image holds NaN or infinite voxels"):
                 operator(x)
+        for method in ("med", "median", "ave_tri_med"):
+            with pytest.raises(InputError, match="the image holds NaN or infinite voxels"):
+                coarse_threshold(x, method=method, min_size=1)
+            with pytest.raises(InputError, match="the image holds NaN or infinite voxels"):
+                masked_object_threshold(x, method=method, min_size=1)
+
+
+@pytest.mark.parametrize("value", [np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal, 0, 1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_median_of_every_finite_number(value: float, sign: int) -> None:
+    x = np.full((2, 3, 4), sign * value, np.float32)
+    assert median_threshold(x) == sign * value

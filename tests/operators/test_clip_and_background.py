@@ -75,10 +75,16 @@ def test_wrong_scalings_are_refused() -> None:
     x = np.array([[0, 1, 2]], np.float32)
     with pytest.raises(Problems, match=r"scaling: must hold 1, 2 or 4 numbers, not 3 \(given: \[1, 2, 3\]\)"):
         intensity_clip(x, scaling=[1, 2, 3])
-    with pytest.raises(InputError, match=r"no voxel lies between 5 and 6 .* the image spans 0 to 2"):
-        intensity_clip(x, scaling=[1, 1, 5, 6])
-    with pytest.raises(InputError, match=r"puts the lower limit .* above the upper limit"):
-        intensity_clip(image("noise", (3, 4, 5), 0), scaling=[-1, -1])
+    for name, operator in (("intensity_clip", intensity_clip), ("intensity_normalize", intensity_normalize)):
+        with pytest.raises(
+            InputError, match=rf"^{name}: no voxel lies between 5 and 6 .* the image spans 0 to 2"
+        ):
+            operator(x, scaling=[1, 1, 5, 6])
+        for scaling in ([-1, -1], [-5, -5, 0.5, 3]):
+            with pytest.raises(
+                InputError, match=rf"^{name}: scaling = .* puts the lower limit .* above the upper"
+            ):
+                operator(image("noise", (3, 4, 5), 0), scaling=scaling)
 
 
 @pytest.mark.parametrize("kind", ["smooth", "noise", "blobs", "ties"])
