@@ -29,14 +29,15 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# The GPU packages come from the machine: `make test-gpu PYTHON_GPU=python3`
-PYTHON_GPU ?= $(BIN)/python
+# On a CUDA machine, with the Python that has the GPU packages; nothing is installed: `make test-gpu PYTHON=python3`
 test-gpu:
-	$(PYTHON_GPU) -m pytest -m gpu tests/gpu
+	$(PYTHON) -m pytest -m gpu tests/gpu
+	$(PYTHON) -m bench --device cuda --no-peers
 
+# Options after BENCH, as in: make bench BENCH='--groups operators --only Gaussian'
 bench: $(STAMP)
 	$(BIN)/python -m pip install -qq -e '.[bench]'
-	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench $(BENCH)
 
 fidelity: $(STAMP)
 	$(BIN)/python -m bench.fidelity

@@ -1,27 +1,32 @@
-"""Runs workflows on a rule-made volume under a memory budget, as a user would, and compares with the in-memory result.
+"""Runs workflows on a rule-made volume under a memory budget, as a user would, beside the same workflows in memory.
 
-    python -m bench.large [--side 512] [--memory 2GiB] [--workflows sec61b,npm1,cetn2] [--workers N] [--no-check]
+    python -m bench.large [--side 512] [--memory 2GiB] [--workflows sec61b,npm1,cetn2] [--workers 0,1,2]
+                          [--small 256] [--compare]
 
-Every run is a process of its own; peak memory is that of the process (workers are counted one by one by the system and
-not included). Written to bench/results/<device>/large.json.
+Every run is a process of its own. Seconds are those of the image (reading, computing, writing), as the command prints
+them; peak memory is the largest resident size that the system recorded for each process, workers one by one. `--small`
+is the side of the volume that is segmented in memory, for the seconds per voxel; `--compare` also segments the large
+one in memory and compares voxel by voxel. 0 workers are the threads of one process. Written to
+bench/results/<device>/large-<side>.json and .md.
 """
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import sleep
 from typing import Any
 
 import numpy as np
+import psutil
 
 import fastseg
+from bench.machine import folder_of, processor
 from bench.phantom import phantom
-from bench.run import RESULTS, processor
 
 BLOCK = (128, 256, 256)
 
@@ -50,24 +55,39 @@ def make_volume(path: Path, side: int) -> None:
     }
 
 
+def peaks_of(process: psutil.Process, found: dict[int, int]) -> None:
+    """Note the largest resident size, so far, of a process and its children."""
+    for one in (process, *process.children(recursive=True)):
+        try:
+            text = Path(f"/proc/{one.pid}/status").read_text()
+        except OSError:
+            continue
+        match = re.search(r"VmHWM:\s+(\d+) kB", text)
+        if match:
+            found[one.pid] = max(found.get(one.pid, 0), int(match.group(1)) * 1024)
+
+
 def segment(image: Path, workflow: str, output: Path, extra: list[str]) -> dict[str, Any]:
-    """Segment in a process of its own: seconds and peak memory."""
+    """Segment in a process of its own: seconds, and the peak memory of every process, the largest first."""
     command = [
         *(sys.executable, "-m", "fastseg", "segment", str(image), "-w", workflow),
         *("-o", str(output), "--format", "ome-zarr", *extra),
     ]
-    script = (
-        f"import subprocess, sys, resource; r = subprocess.run({command!r}, capture_output=True, text=True); \
-print(r.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); print(r.stderr)"
-    )
-    started = perf_counter()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    seconds = perf_counter() - started
-    first, _, rest = done.stdout.partition("\n")
-    code, peak = first.split()
-    if code != "0":
-        return {"error": rest.strip()}
-    return {"seconds": seconds, "peak_bytes": int(peak) * 1024}
+    with tempfile.TemporaryFile("w+") as log:
+        running = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        peaks: dict[int, int] = {}
+        while running.poll() is None:
+            try:
+                peaks_of(running, peaks)
+            except psutil.NoSuchProcess:
+                break
+            sleep(0.05)
+        log.seek(0)
+        text = log.read()
+    seconds = re.search(r": ([\d.]+) s, foreground", text)
+    if running.wait() or seconds is None:
+        return {"error": text.strip().splitlines()[-1] if text.strip() else f"exit code {running.returncode}"}
+    return {"seconds": float(seconds.group(1)), "peak_bytes": sorted(peaks.values(), reverse=True)}
 
 
 def same(a: Path, b: Path) -> bool:
@@ -75,10 +95,36 @@ def same(a: Path, b: Path) -> bool:
     import zarr
 
     first, second = (zarr.open_array(next(p.glob("*.zarr")) / "0", mode="r") for p in (a, b))
-    return all(
-        np.array_equal(first[..., z : z + 64, :, :], second[..., z : z + 64, :, :])
-        for z in range(0, first.shape[-3], 64)
-    )
+    return all(np.array_equal(first[z : z + 64], second[z : z + 64]) for z in range(0, first.shape[0], 64))
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    side, budget = report["side"], report["memory"]
+    lines = [
+        f"# Larger than memory: {side}^3 voxels under {budget}",
+        "",
+        f"fastseg {report['fastseg']}, {report['device']}, {report['date']}, `{report['command']}`.",
+        "Input: rule-made uint16 OME-Zarr. Time per voxel includes reading and writing.",
+        "",
+        "| workflow | run | seconds | ns/voxel | against in memory | largest process | all processes | equal |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    gib = 2**30
+    for name, row in report["workflows"].items():
+        base = None
+        for label, run in row.items():
+            if "error" in run:
+                lines.append(f"| {name} | {label} | {run['error']} | | | | | |")
+                continue
+            rate = run["seconds"] / run["side"] ** 3 * 1e9
+            base = base or rate
+            peaks = run["peak_bytes"]
+            lines.append(
+                f"| {name} | {label} | {run['seconds']:.1f} | {rate:.0f} | {rate / base:.2f} "
+                f"| {peaks[0] / gib:.2f} GiB | {sum(peaks) / gib:.2f} GiB | {run.get('equal', '')} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -86,41 +132,68 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--small", type=int, default=256)
     parser.add_argument("--memory", default="2GiB")
     parser.add_argument("--workflows", default="sec61b,npm1,cetn2")
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--no-check", action="store_true", help="do not run in memory for comparison")
+    parser.add_argument("--workers", default="0", help="numbers of worker processes, with commas")
+    parser.add_argument("--compare", action="store_true", help="segment the large volume in memory, too")
     parser.add_argument("--folder", type=Path, help="where volumes and results are made")
     options = parser.parse_args()
-    rows = {}
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        image = Path(folder) / "phantom.zarr"
-        make_volume(image, options.side)
-        for workflow in options.workflows.split(","):
-            large = Path(folder) / f"{workflow}-large"
-            extra = ["--memory", options.memory, "--scratch", folder]
-            extra += ["--workers", str(options.workers)] if options.workers else []
-            row: dict[str, Any] = {"out_of_core": segment(image, workflow, large, extra)}
-            if not options.no_check:
-                whole = Path(folder) / f"{workflow}-whole"
-                row["in_memory"] = segment(image, workflow, whole, [])
-                if "error" not in row["in_memory"] and "error" not in row["out_of_core"]:
-                    row["equal"] = same(whole, large)
-            rows[workflow] = row
-            print(workflow, json.dumps(row), flush=True)
-    report = {
+    report: dict[str, Any] = {
         "device": processor(),
         "date": datetime.now(UTC).date().isoformat(),
-        "command": "python -m bench.large " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python -m bench.large", *_without_folder(sys.argv[1:])]),
         "fastseg": fastseg.__version__,
         "side": options.side,
         "memory": options.memory,
-        "own_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "workflows": rows,
+        "workflows": {},
     }
-    place = RESULTS / "".join(c if c.isalnum() else "-" for c in processor()).strip("-").lower()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        image, small = folder / "phantom.zarr", folder / "small.zarr"
+        make_volume(small, options.small)
+        make_volume(image, options.side)
+        for workflow in options.workflows.split(","):
+            report["workflows"][workflow] = measure(workflow, image, small, folder, options)
+            write(report)
+
+
+def measure(workflow: str, image: Path, small: Path, folder: Path, options: Any) -> dict[str, Any]:
+    """All runs of one workflow."""
+    rows: dict[str, Any] = {}
+
+    def run(label: str, source: Path, side: int, output: Path, extra: list[str]) -> None:
+        rows[label] = {"side": side, **segment(source, workflow, output, extra)}
+        print(workflow, label, json.dumps(rows[label]), flush=True)
+
+    segment(small, workflow, folder / f"{workflow}-first", [])  # kernels are compiled
+    run(f"in memory, {options.small}^3", small, options.small, folder / f"{workflow}-small", [])
+    whole = folder / f"{workflow}-whole"
+    if options.compare:
+        run(f"in memory, {options.side}^3", image, options.side, whole, [])
+    for workers in map(int, options.workers.split(",")):
+        label = f"{options.memory}, {workers} workers" if workers else f"{options.memory}, threads"
+        output = folder / f"{workflow}-{workers}"
+        extra = ["--memory", options.memory, "--scratch", str(folder)]
+        run(label, image, options.side, output, [*extra, *(["--workers", str(workers)] if workers else [])])
+        if options.compare and "error" not in rows[label]:
+            rows[label]["equal"] = same(whole, output)
+    return rows
+
+
+def write(report: dict[str, Any]) -> None:
+    place = folder_of(report["device"])
     place.mkdir(parents=True, exist_ok=True)
-    (place / f"large-{options.side}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (place / f"large-{report['side']}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (place / f"large-{report['side']}.md").write_text(table(report))
+
+
+def _without_folder(arguments: list[str]) -> list[str]:
+    """The command as published: where the volumes were is nobody's business."""
+    if "--folder" not in arguments:
+        return arguments
+    place = arguments.index("--folder")
+    return arguments[:place] + arguments[place + 2 :]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastseg.version import __version__
@@ -26,6 +28,10 @@ _LAZY = {
     "segment": "fastseg.workflow.segment",
     "operators": "",
 }
+
+_ROOT = Path(__file__).resolve().parents[1]
+if (_ROOT / "kernels" / "jit.py").exists() and find_spec("fastseg.kernels") is None:
+    __path__.append(str(_ROOT))  # a checkout that is not installed keeps its kernels beside the package
 
 __all__ = ["Image", "__version__", "operators", "read", "segment"]
 

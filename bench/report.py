@@ -1,0 +1,211 @@
+"""The results as Markdown: every figure beside its target and its limit."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bench.lineup import FASTSEG, REFERENCE
+
+Row = dict[str, Any]
+FLOAT32 = 4
+
+
+def markdown(device: str, rows: Iterable[Row]) -> str:
+    """The report of a device."""
+    all_rows = list(rows)
+    parts = [f"# Benchmark, {device}", "", *_legend(all_rows)]
+    for group, title, table in _SECTIONS:
+        chosen = [row for row in all_rows if row["group"] == group]
+        if chosen:
+            parts += ["", f"## {title}", "", *table(chosen)]
+    parts += _disagreements(all_rows)
+    return "\n".join(parts) + "\n"
+
+
+def _legend(rows: list[Row]) -> list[str]:
+    lines = [
+        "Seconds are medians of calls in turns on the same arrays (smallest to largest in parentheses), timed inside",
+        "the process; answers were compared first. *Limit*: bytes of the inputs and the output, each moved once, over",
+        "the copy bandwidth of the same run. *Memory*: peak of a process of its own above its inputs, in float32",
+        "stacks, result included. *Compiling*: what the first call takes more than the second, after installation and",
+        "in later processes.",
+        "",
+        "| run | fastseg | copy, GB/s |",
+        "|---|---|---|",
+    ]
+    runs = {}
+    for row in rows:
+        if "bandwidth" in row:
+            runs[row["date"], row.get("revision", "")] = row
+    for (date, revision), row in runs.items():
+        version = row.get("versions", {}).get(FASTSEG, {}).get("fastseg", "")
+        lines.append(f"| {date} | {version} {revision} | {row['bandwidth'] / 1e9:.1f} |")
+    versions: dict[str, dict[str, str]] = {}
+    for row in rows:
+        versions |= row.get("versions", {})
+    lines.append("")
+    lines += [
+        f"- {name}: {', '.join(f'{k} {v}' for k, v in found.items())}" for name, found in versions.items()
+    ]
+    return lines
+
+
+def _others(rows: list[Row]) -> list[str]:
+    names = dict.fromkeys(name for row in rows for name in row["contenders"])
+    return [name for name in names if name != FASTSEG]
+
+
+def seconds_of(row: Row, name: str) -> float | None:
+    """Median of a contender; None where it was not timed."""
+    return row["contenders"].get(name, {}).get("median_s")
+
+
+def speedup(row: Row, other: str = REFERENCE) -> float | None:
+    """How many times faster fastseg is; None where one of both was not timed."""
+    ours, theirs = seconds_of(row, FASTSEG), seconds_of(row, other)
+    return theirs / ours if ours and theirs else None
+
+
+def limit_of(row: Row) -> float | None:
+    """How many times the limit fastseg takes; None where none is declared."""
+    ours, bandwidth = seconds_of(row, FASTSEG), row.get("bandwidth")
+    return ours / (row["bytes"] / bandwidth) if ours and bandwidth and row["bytes"] else None
+
+
+def memory_of(row: Row, name: str = FASTSEG) -> float | None:
+    """Peak memory above the input, in float32 stacks."""
+    peak = row["contenders"].get(name, {}).get("peak_bytes")
+    return None if peak is None else peak / (FLOAT32 * voxels(row))
+
+
+def voxels(row: Row) -> int:
+    """Voxels of the stack."""
+    z, y, x = row["shape"]
+    return int(z * y * x)
+
+
+def _number(value: float | None, form: str = ".3g") -> str:
+    return "-" if value is None else f"{value:{form}}"
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}x"
+
+
+def _spread(row: Row, name: str) -> str:
+    entry = row["contenders"].get(name, {})
+    if "median_s" not in entry:
+        return (
+            "-"
+            if "error" not in entry
+            else "failed"
+            if not entry["error"].startswith("not run")
+            else "not run"
+        )
+    if entry["calls"] == 1:
+        return f"{entry['median_s']:.3g} (once)"
+    return f"{entry['median_s']:.3g} ({entry['min_s']:.3g} to {entry['max_s']:.3g})"
+
+
+def _target(row: Row) -> str:
+    wanted, found = row.get("target"), speedup(row)
+    if not wanted:
+        return "-"
+    verdict = "" if found is None else ", met" if found >= wanted else ", **missed**"
+    return f"{wanted:g}x{verdict}"
+
+
+def _case(row: Row) -> str:
+    return f"{row['name']}, {'x'.join(str(n) for n in row['shape'])}"
+
+
+def _operator_table(rows: list[Row]) -> list[str]:
+    others = [name for name in _others(rows) if name != REFERENCE]
+    head = ["case", "fastseg, s", "ns/voxel", "of the limit", "reference, s", "speed-up", "target"]
+    head += [f"against {name}" for name in others]
+    head += ["memory", "reference's", "compiling, s"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        ours = seconds_of(row, FASTSEG)
+        first = row.get("first", {})
+        compiling = f"{first['installed_s']:.1f}; {first['later_s']:.2f}" if first else "-"
+        cells = [
+            _case(row),
+            _spread(row, FASTSEG),
+            _number(ours / voxels(row) * 1e9 if ours else None),
+            _times(limit_of(row)),
+            _spread(row, REFERENCE),
+            _times(speedup(row)),
+            _target(row),
+            *(_times(speedup(row, name)) for name in others),
+            _number(memory_of(row), ".1f"),
+            _number(memory_of(row, REFERENCE), ".1f"),
+            compiling,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _workflow_table(rows: list[Row]) -> list[str]:
+    speedups = {row["name"]: s for row in rows if (s := speedup(row))}
+    lines = []
+    if speedups:
+        slowest = min(speedups, key=speedups.__getitem__)
+        mean = statistics.geometric_mean(speedups.values())
+        lines.append(
+            f"Geometric mean of {len(speedups)} speed-ups {mean:.1f}x; least {speedups[slowest]:.1f}x ({slowest})."
+        )
+    peaks = {row["name"]: m for row in rows if (m := memory_of(row)) is not None}
+    if peaks:
+        most = max(peaks, key=peaks.__getitem__)
+        lines.append(f"Most memory: {peaks[most]:.1f} stacks ({most}).")
+    return [*lines, "", *_operator_table(rows)] if lines else _operator_table(rows)
+
+
+def _objects_table(rows: list[Row]) -> list[str]:
+    ordered = sorted(rows, key=lambda row: row["amount"])
+    found = [s for row in ordered if (s := seconds_of(row, FASTSEG))]
+    lines = (
+        [f"Slowest over fastest of fastseg, whatever the number of objects: {max(found) / min(found):.2f}."]
+        if found
+        else []
+    )
+    return [*lines, "", *_operator_table(ordered)]
+
+
+def _throughput_table(rows: list[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        series = row["stacks_per_s"]
+        counts = list(series[FASTSEG])
+        head = [
+            f"{row['name']}, {'x'.join(map(str, row['shape']))}, stacks/s",
+            *(f"{c} processes" for c in counts),
+        ]
+        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        for name, values in series.items():
+            lines.append("| " + " | ".join([name, *(f"{values[c]:.3g}" for c in counts)]) + " |")
+        lines.append("")
+    return lines
+
+
+def _disagreements(rows: list[Row]) -> list[str]:
+    lines = []
+    for row in rows:
+        for name, entry in row["contenders"].items():
+            if "error" in entry:
+                lines.append(f"- {_case(row)}: {name}: {entry['error']}")
+            elif not entry.get("agrees"):
+                what = entry.get("agreement", "not compared")
+                lines.append(f"- {_case(row)}: {name} answers differently: {what}")
+    return ["", "## Not timed", "", *lines] if lines else []
+
+
+_SECTIONS: list[tuple[str, str, Callable[[list[Row]], list[str]]]] = [
+    ("operators", "Operators", _operator_table),
+    ("objects", "Masked-object threshold against the number of objects", _objects_table),
+    ("sizes", "Smaller volumes", _operator_table),
+    ("workflows", "Workflows, array to array", _workflow_table),
+    ("commands", "Whole commands: process start, reading, segmenting, writing", _workflow_table),
+    ("throughput", "Throughput of several processes", _throughput_table),
+]
