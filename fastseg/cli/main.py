@@ -12,6 +12,7 @@ from fastseg import __version__
 from fastseg.cli.guard import EXIT_INTERRUPTED, settings
 from fastseg.cli.info import info
 from fastseg.cli.inspect import inspect
+from fastseg.cli.models import models
 from fastseg.cli.operators import operators
 from fastseg.cli.plan import plan
 from fastseg.cli.segment import segment
@@ -36,6 +37,7 @@ app.command(context_settings=_CONTEXT)(suggest)
 app.command(name="inspect", context_settings=_CONTEXT)(inspect)
 app.add_typer(workflows, name="workflows")
 app.add_typer(operators, name="operators")
+app.add_typer(models, name="models")
 app.command(context_settings=_CONTEXT)(info)
 
 

@@ -1,0 +1,158 @@
+"""``fastseg models``: network architectures, and trained models in files and folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastseg.cli.console import print_heading, print_lines, print_prose, print_table
+from fastseg.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from fastseg.unet.model_info import ModelInfo
+    from fastseg.unet.networks.registry import Architecture
+
+models = typer.Typer(
+    help="List and show networks and trained models.", no_args_is_help=True, rich_markup_mode=None
+)
+
+_OUTPUTS = (100, 500, 500)
+"""Output that costs are given for, about: small enough to print quickly, large enough that margins matter little."""
+
+
+@models.command("list")
+@guarded
+def list_() -> None:
+    """List the network architectures."""
+    from fastseg.unet.cost import parameters
+    from fastseg.unet.networks.registry import NETWORKS, architecture
+
+    rows = []
+    for name, spec in NETWORKS.items():
+        arch = architecture(name)
+        rows.append(
+            (
+                name,
+                f"{parameters(arch.graph) / 1e6:.1f} million",
+                _triple(arch.sizes.halo),
+                _triple(arch.sizes.smallest),
+                spec.summary,
+                spec.advice,
+            )
+        )
+    columns = ("name", "parameters", "halo z,y,x", "smallest patch", "network", "for")
+    print_table(columns, rows, wrap=("network", "for"))
+
+
+@models.command()
+@guarded
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|MODEL", help="A network's name, a model folder or a checkpoint.")
+    ],
+    zoom_ratio: Annotated[
+        int | None, typer.Option("--zoom-ratio", metavar="K", help="For unet_xy_zoom: pooling of the input.")
+    ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust-checkpoint",
+            help="Open a checkpoint that holds more than weights. It may run any code: only for files you trust.",
+        ),
+    ] = False,
+) -> None:
+    """Show a network or a trained model: valid patch sizes, receptive field, memory, arithmetic."""
+    from fastseg.errors import UsageError
+    from fastseg.unet.networks.registry import NETWORKS, architecture
+
+    # a folder that happens to be called as a network does not hide it
+    if name in NETWORKS or not Path(name).exists():
+        params = {} if zoom_ratio is None else {"zoom_ratio": zoom_ratio}
+        _show_network(architecture(name, params))
+        return
+    if zoom_ratio is not None:
+        raise UsageError("--zoom-ratio describes a network: a trained model knows its own")
+    from fastseg.unet.model import load_model
+
+    model = load_model(name, trusted=trust)
+    _show_model(name, model.info)
+    print_lines("")
+    _show_network(model.architecture)
+
+
+def _triple(numbers: tuple[int, int, int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _show_model(path: str, info: ModelInfo) -> None:
+    print_heading(path)
+    selections = ", ".join(f"class {s.class_} of output {s.output}" for s in info.selections)
+    spacing = (
+        "not said"
+        if info.spacing is None
+        else ",".join(f"{v:g}" for v in info.spacing) + " micrometres (z,y,x)"
+    )
+    rows = [
+        ("normalisation", info.normalization or "none: the image as it is"),
+        ("voxel size", spacing),
+        ("threshold", "none: probabilities" if info.threshold is None else f"{info.threshold:g}"),
+        ("gives", selections),
+        ("weights", f"SHA-256 {info.weights_sha256[:16]}"),
+        *((str(key), str(value)) for key, value in info.provenance.items()),
+    ]
+    print_table(("", ""), rows, wrap=("",), header=False)
+
+
+def _show_network(arch: Architecture) -> None:
+    from fastseg.unet.cost import parameters, reach
+    from fastseg.unet.memory import patch_cost
+
+    print_heading(arch.name)
+    print_prose(f"{arch.spec.summary}. For {arch.spec.advice}.")
+    seen = [sorted({low + high + 1 for low, high in reach(arch.graph, arch.sizes, a)}) for a in range(3)]
+    fields = ",".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in seen)
+    rules = [
+        f"{name} {rule.smallest} + {rule.period} n"
+        + (f", output {2 * rule.margin} less" if rule.margin else "")
+        for name, rule in zip("ZYX", arch.sizes.axes, strict=True)
+    ]
+    rows = [
+        *((key, _plain(value)) for key, value in arch.params.model_dump().items()),
+        ("parameters", f"{parameters(arch.graph):,}"),
+        ("receptive field", f"{fields} voxels (z,y,x)"),
+        ("halo", f"{_triple(arch.sizes.halo)} voxels on each side"),
+        ("valid patches", "; ".join(rules)),
+    ]
+    print_table(("", ""), rows, header=False)
+    print_lines("")
+    costs = [patch_cost(arch, size) for size in _examples(arch)]
+    table = [
+        (
+            _triple(c.size_in),
+            _triple(c.size_out),
+            f"{c.read_ratio:.1f}",
+            f"{c.bytes / 2**30:.1f} GiB",
+            f"{c.multiplications / 1e9:,.0f}",
+        )
+        for c in costs
+    ]
+    print_table(("patch", "result", "read/written", "memory", "billion multiplications"), table)
+
+
+def _plain(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _examples(arch: Architecture) -> list[tuple[int, int, int]]:
+    """Valid output sizes from small to large."""
+    found = []
+    for share in (0.1, 0.2, 0.4, 1.0):
+        z, y, x = (
+            rule.output_for(max(rule.period, int(n * share)))
+            for rule, n in zip(arch.sizes.axes, _OUTPUTS, strict=True)
+        )
+        if (z, y, x) not in found:
+            found.append((z, y, x))
+    return found

@@ -1,0 +1,122 @@
+"""What a model folder says about itself: `model.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fastseg.errors import Problems, ReadError
+from fastseg.unet.normalization import recipe_name
+from fastseg.version import __version__
+
+FORMAT_VERSION = 1
+DESCRIPTION = "model.yaml"
+
+
+class Selection(BaseModel):
+    """One probability map: a class of an output of the network (0 is the main output)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: int = Field(default=0, ge=0)
+    class_: int = Field(default=1, ge=0, alias="class")
+
+    @property
+    def name(self) -> str:
+        return f"output{self.output}_class{self.class_}"
+
+
+class ModelInfo(BaseModel):
+    """What a model says about itself; `model.yaml` holds just these fields.
+
+    Attributes
+    ----------
+    format_version : int
+    fastseg_version : str
+        That wrote the folder.
+    network : dict
+        ``name`` and the network's parameters.
+    normalization : str or None
+        Recipe for every channel; None if the image is taken as it is.
+    spacing : (z, y, x) or None
+        Voxel size of the training images in micrometres.
+    threshold : float or None
+        On the probability of the first selection; None if none was chosen.
+    selections : tuple of Selection
+        What prediction gives by default.
+    weights_sha256 : str
+        Of names, shapes and values of the tensors.
+    provenance : dict
+        Free: training images, command, date, source file.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: int = FORMAT_VERSION
+    fastseg_version: str = __version__
+    network: dict[str, Any]
+    normalization: str | None = None
+    spacing: tuple[float, float, float] | None = None
+    threshold: Annotated[float, Field(ge=0, lt=1)] | None = None
+    selections: tuple[Selection, ...] = (Selection(),)
+    weights_sha256: str = ""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("normalization", mode="before")
+    @classmethod
+    def _known_recipe(cls, value: Any) -> str | None:
+        return None if value is None else recipe_name(value)
+
+    @field_validator("spacing")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not all(0 < v < float("inf") for v in value):
+            raise ValueError("must hold finite numbers above 0")
+        return value
+
+
+def read_info(path: str | Path) -> ModelInfo:
+    """The description of a model folder, without its weights.
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read, or a newer version wrote it.
+    Problems
+        If fields are wrong.
+    """
+    import yaml
+
+    file = Path(path) / DESCRIPTION
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        raise ReadError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise ReadError(f"{file} is no model description: a mapping is needed")
+    version = found.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ReadError(
+            f"{file} has format_version {version!r}; this fastseg ({__version__}) reads {FORMAT_VERSION}"
+        )
+    return parse_info(found, str(file))
+
+
+def parse_info(found: Mapping[str, Any], where: str) -> ModelInfo:
+    try:
+        return ModelInfo.model_validate(found)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            place = ".".join(str(p) for p in item["loc"])
+            message = item["msg"].removeprefix("Value error, ")
+            known = (
+                f" (known: {', '.join(ModelInfo.model_fields)})" if item["type"] == "extra_forbidden" else ""
+            )
+            problems.append(f"{place}: {message[:1].lower()}{message[1:]}{known}")
+        raise Problems(where, problems) from None

@@ -1,0 +1,1 @@
+"""The networks by name: three published architectures, file-compatible, and one for new work."""
