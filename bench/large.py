@@ -1,7 +1,7 @@
 """Runs workflows on a rule-made volume under a memory budget, as a user would, beside the same workflows in memory.
 
     python -m bench.large [--side 512] [--memory 2GiB] [--workflows sec61b,npm1,cetn2] [--workers 0,1,2]
-                          [--small 256] [--compare]
+                          [--small 256] [--compare] [--volumes DIR]
 
 Every run is a process of its own. Seconds are those of the image (reading, computing, writing), as the command prints
 them; peak memory is the largest resident size that the system recorded for each process, workers one by one. `--small`
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--workers", default="0", help="numbers of worker processes, with commas")
     parser.add_argument("--compare", action="store_true", help="segment the large volume in memory, too")
     parser.add_argument("--folder", type=Path, help="where volumes and results are made")
+    parser.add_argument("--volumes", type=Path, help="where volumes are kept for later runs")
     options = parser.parse_args()
     report: dict[str, Any] = {
         "device": processor(),
@@ -150,9 +151,11 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        image, small = folder / "phantom.zarr", folder / "small.zarr"
-        make_volume(small, options.small)
-        make_volume(image, options.side)
+        volumes = options.volumes or folder
+        image, small = (volumes / f"phantom-{side}.zarr" for side in (options.side, options.small))
+        for path, side in ((small, options.small), (image, options.side)):
+            if not path.exists():
+                make_volume(path, side)
         for workflow in options.workflows.split(","):
             report["workflows"][workflow] = measure(workflow, image, small, folder, options)
             write(report)
@@ -190,10 +193,11 @@ def write(report: dict[str, Any]) -> None:
 
 def _without_folder(arguments: list[str]) -> list[str]:
     """The command as published: where the volumes were is nobody's business."""
-    if "--folder" not in arguments:
-        return arguments
-    place = arguments.index("--folder")
-    return arguments[:place] + arguments[place + 2 :]
+    for option in ("--folder", "--volumes"):
+        if option in arguments:
+            place = arguments.index(option)
+            arguments = arguments[:place] + arguments[place + 2 :]
+    return arguments
 
 
 if __name__ == "__main__":

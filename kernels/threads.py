@@ -1,5 +1,6 @@
 """How many threads the compiled loops use, and whether several threads may call them at one time."""
 
+from contextlib import contextmanager
 from functools import cache
 
 import numba
@@ -10,6 +11,9 @@ from fastseg.kernels.jit import compiled
 
 _SAFE = {"tbb", "omp"}
 """Threading layers that may be entered by several threads; "workqueue" ends the process when that happens."""
+
+_SHARE = 1 << 17
+"""Voxels that are worth a thread."""
 
 
 def limit(count):
@@ -28,6 +32,26 @@ def limit(count):
     used = max(1, min(count, numba.config.NUMBA_NUM_THREADS))
     numba.set_num_threads(used)
     return used
+
+
+@contextmanager
+def fitting(voxels):
+    """Context in which parallel loops use no more threads than their work is worth.
+
+    At the end of a loop its threads wait for each other. Where other processes keep the cores busy that takes
+    milliseconds, a hundred times what a small array takes on one thread.
+
+    Parameters
+    ----------
+    voxels : int
+        That the loops go over, at a few nanoseconds each.
+    """
+    before = numba.get_num_threads()
+    numba.set_num_threads(max(1, min(before, voxels // _SHARE)))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 @compiled(parallel=True)

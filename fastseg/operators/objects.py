@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from fastseg.arrays.labels import Runs
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Reduce, Table
 from fastseg.tiling.rules import in_planes
@@ -57,7 +58,11 @@ def _count(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray
     return block.ns.xp.bincount(ids.ravel(), minlength=count + 1).astype(np.int64)
 
 
-COUNT = Table(_count, "add", 0)
+def _sizes_of_runs(block: Block, runs: Runs) -> np.ndarray:
+    return runs.sizes
+
+
+COUNT = Table(_count, "add", 0, runs=_sizes_of_runs)
 """Voxels of every object."""
 
 
@@ -83,59 +88,62 @@ def _given(block: Block) -> Array:
     return block.arrays[0]
 
 
-def _background(block: Block) -> Array:
-    return ~block.arrays[0]
-
-
 def _connectivity(params: Any, ndim: int) -> int:
     return min(int(params.connectivity), ndim)
+
+
+def _border_sides(block: Block) -> list[tuple[bool, bool]]:
+    """Which sides of a tile are at the border of the volume (of its plane when planes are separate), by axis."""
+    place = block.place
+    planar = getattr(block.params, "slices", False)
+    sides = [(a == 0, b == n) for (a, b), n in zip(place.core, place.shape, strict=True)]
+    return [(False, False) if planar and axis < len(sides) - 2 else s for axis, s in enumerate(sides)]
 
 
 def _touches_border(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
     """1 for every object with a voxel on the border of the volume (of its plane when planes are separate)."""
     found = block.ns.xp.zeros(count + 1, np.int8)
-    place = block.place
-    planar = getattr(block.params, "slices", False) and ids.ndim > 2
-    for axis in range(ids.ndim - 2 if planar else 0, ids.ndim):
-        if place.core.start[axis] == 0:
-            found[block.ns.xp.take(ids, 0, axis=axis)] = 1
-        if place.core.stop[axis] == place.shape[axis]:
-            found[block.ns.xp.take(ids, -1, axis=axis)] = 1
+    for axis, sides in enumerate(_border_sides(block)):
+        for position, counts in zip((0, -1), sides, strict=True):
+            if counts:
+                found[block.ns.xp.take(ids, position, axis=axis)] = 1
     return found
 
 
+def _touches_border_by_runs(block: Block, runs: Runs) -> np.ndarray:
+    return runs.touching(_border_sides(block))
+
+
+_BORDER = Table(_touches_border, "maximum", 0, runs=_touches_border_by_runs)
+
+
 def _hole_tables(params: HoleParams) -> Mapping[str, Table]:
-    tables = {"size": COUNT}
-    if not params.fill_border:
-        tables["border"] = Table(_touches_border, "maximum", 0)
-    return tables
+    return {"size": COUNT} if params.fill_border else {"size": COUNT, "border": _BORDER}
 
 
-def _is_hole(
+def _is_foreground(
     tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
 ) -> np.ndarray:
+    """The mask itself and the holes in it."""
     size = tables["size"]
     hole = (size >= params.hole_min) & (size <= params.hole_max)
     if "border" in tables:
         hole &= tables["border"] == 0
-    hole[0] = False
+    hole[0] = True
     return hole
 
 
 def _all_hole_tables(params: Any) -> Mapping[str, Table]:
-    return {"border": Table(_touches_border, "maximum", 0)}
+    return {"border": _BORDER}
 
 
-def _enclosed(
+def _is_not_outside(
     tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
 ) -> np.ndarray:
-    enclosed = tables["border"] == 0
-    enclosed[0] = False
-    return enclosed
-
-
-def _filled(block: Block, rows: Array) -> Array:
-    return block.arrays[0] | rows
+    """The mask itself and all that it encloses."""
+    inner = tables["border"] == 0
+    inner[0] = True
+    return inner
 
 
 def _by_slices(params: HoleParams) -> bool:
@@ -235,7 +243,14 @@ FILL_HOLES = OpSpec(
     summary="Fill background components whose size lies in a range",
     inputs=(_MASK,),
     output=_SAME,
-    rule=Labels(mask=_background, apply=_filled, decide=_is_hole, tables=_hole_tables, planar=_by_slices),
+    rule=Labels(
+        mask=_given,
+        apply=row_mask,
+        decide=_is_foreground,
+        tables=_hole_tables,
+        planar=_by_slices,
+        background=True,
+    ),
     params=HoleParams,
     scratch=4.0,
     category="objects",
@@ -247,7 +262,9 @@ FILL_ALL_HOLES = OpSpec(
     summary="Fill background that is not connected by faces to the border of the image",
     inputs=(_MASK,),
     output=_SAME,
-    rule=Labels(mask=_background, apply=_filled, decide=_enclosed, tables=_all_hole_tables),
+    rule=Labels(
+        mask=_given, apply=row_mask, decide=_is_not_outside, tables=_all_hole_tables, background=True
+    ),
     scratch=4.0,
     category="objects",
     reference="binary_fill_holes",

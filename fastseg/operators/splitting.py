@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,29 +64,30 @@ def _seeds_dtype(dtypes: Sequence[np.dtype[Any]], params: Any) -> np.dtype[Any]:
     return dtypes[1]
 
 
-def _interior(inside: np.ndarray, block: Block) -> tuple[slice, ...] | None:
-    """Bounding box, in the block, of the object's voxels that are far enough from every face of the volume."""
-    far = []
-    for n, offset, size in zip(block.place.shape, block.place.box.start, inside.shape, strict=True):
-        position = np.arange(offset, offset + size)
-        far.append((position >= _BORDER) & (position < n - _BORDER))
-    allowed = inside & far[0][:, None, None] & far[1][:, None] & far[2]
-    if not allowed.any():
-        return None
-    box = []
-    for axis in range(3):
-        along = np.flatnonzero(allowed.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(int(along[0]), int(along[-1]) + 1))
-    return tuple(box)
+def _searched(block: Block) -> tuple[slice, ...]:
+    """The part of a block that is far enough from every face of the volume; may be empty."""
+    found = []
+    for n, (start, stop) in zip(block.place.shape, block.place.box, strict=True):
+        first = min(max(_BORDER - start, 0), stop - start)
+        found.append(slice(first, max(min(n - _BORDER, stop) - start, first)))
+    return tuple(found)
 
 
-def _peaks(block: Block, inside: np.ndarray) -> np.ndarray:
+def _peaks(block: Block, labels: np.ndarray, count: int) -> np.ndarray:
+    found = np.zeros(labels.shape, bool)
+    start, stop = zip(*((s.start, s.stop) for s in _searched(block)), strict=True)
+    kernel = namespace_for(Device("cpu")).kernel("peaks")
+    kernel.peaks_of_objects(block.arrays[0], labels, count, start, stop, block.values[0].low, found)
+    return found
+
+
+def _peaks_compat(block: Block, inside: np.ndarray) -> np.ndarray:
     found = np.zeros(inside.shape, bool)
-    box = _interior(inside, block)
-    if box is not None:
-        values = np.ascontiguousarray(block.arrays[0][box])
-        find = _peaks_in_sorted_order if block.params.compat else block.ns.kernel("peaks").object_peaks
-        found[box] = find(values, np.ascontiguousarray(inside[box]), block.values[0].low)
+    part = _searched(block)
+    if inside[part].any():
+        # numpy's order of equal values depends on how many there are, not on where they lie: any box will do
+        values = np.ascontiguousarray(block.arrays[0][part])
+        found[part] = _peaks_in_sorted_order(values, np.ascontiguousarray(inside[part]), block.values[0].low)
     return found
 
 
@@ -118,20 +120,27 @@ def _peaks_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limi
 
 _PEAKS = Objects(
     mask=_mask,
-    compute=_peaks,
+    compute_many=_peaks,
     dtype=_bool,
     connectivity=full_connectivity,
     margin=0,
     packed=_peaks_packed,
 )
 
+_PEAKS_COMPAT = replace(_PEAKS, compute_many=None, compute=_peaks_compat)
+
 
 def _peak_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
     image, mask = inputs
-    return [Link("extrema", EXTREMA, (image,)), Link("out", _PEAKS, (image, mask, "extrema"))]
+    peaks = _PEAKS_COMPAT if params.compat else _PEAKS
+    return [Link("extrema", EXTREMA, (image,)), Link("out", peaks, (image, mask, "extrema"))]
 
 
 def _grown(block: Block) -> Array:
+    if not block.ns.on_gpu:
+        out = np.empty(block.arrays[0].shape, bool)
+        block.ns.kernel("peaks").dilate_by_faces(block.arrays[0], out)
+        return out
     footprint = block.ns.xp.asarray(ball(1, block.arrays[0].ndim))
     return block.ns.ndi.binary_dilation(block.arrays[0], structure=footprint)
 
@@ -144,17 +153,21 @@ def _numbers(block: Block, rows: Array) -> Array:
     return rows
 
 
-def _flood_object(block: Block, inside: np.ndarray) -> np.ndarray:
-    """Watershed of minus the distance to the background, inside one object.
+def _flood_objects(block: Block, labels: np.ndarray, count: int) -> np.ndarray:
+    """Watershed of minus the distance to the background, inside every object.
 
     The nearest background voxel of a voxel is a face neighbour of its own component, so the distance is exact in the
-    bounding box plus one voxel.
+    bounding box plus one voxel, and the voxels of other objects may count as background.
     """
-    seeds = np.where(inside, block.arrays[1], 0)
-    if not seeds.any():
-        return seeds
-    cost = -block.ns.ndi.distance_transform_edt(inside)
-    return block.ns.kernel("watershed").flood(cost, seeds, np.ascontiguousarray(inside), True)
+    seeds = block.arrays[1]
+    host = namespace_for(Device("cpu"))
+    distance = host.kernel("distance")
+    wide = np.promote_types(distance.dtype_for(labels.shape), seeds.dtype)
+    squared, out = np.empty(labels.shape, wide), np.empty(labels.shape, seeds.dtype)
+    distance.squared_distances(labels, distance.FAR, squared)
+    distance.from_before_the_first(squared)
+    host.kernel("split").cut_objects(labels, count, seeds, squared, out)
+    return out
 
 
 def _flood_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limit: int) -> np.ndarray:
@@ -162,11 +175,11 @@ def _flood_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limi
     if not seeds.any():
         return seeds
     flood = namespace_for(Device("cpu")).kernel("packed").flood_packed
-    return np.asarray(flood(-item.distances(limit), seeds, item.positions, item.shape, True))
+    return np.asarray(flood(item.squared_distances(limit), seeds, item.positions, item.shape))
 
 
 _FLOOD_OBJECTS = Objects(
-    mask=_first, compute=_flood_object, dtype=_seeds_dtype, margin=1, packed=_flood_packed
+    mask=_first, compute_many=_flood_objects, dtype=_seeds_dtype, margin=1, packed=_flood_packed
 )
 
 

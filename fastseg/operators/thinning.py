@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from pydantic import Field
 
 from fastseg.arrays import Device, namespace_for, to_host
@@ -30,15 +29,9 @@ class ThinningParams(Params):
 
 def _removable(block: Block) -> Array:
     """Voxels of each plane that lie further from its medial axis than the thickness to keep."""
-    host = namespace_for(Device("cpu"))
-    edt, kernel = host.ndi.distance_transform_edt, host.kernel("thinning")
+    kernel = namespace_for(Device("cpu")).kernel("thinning")
     mask = to_host(block.arrays[0])
-    found = np.zeros(mask.shape, bool)
-    for z, plane in enumerate(mask):
-        if plane.any():
-            axis = kernel.medial_axis(plane, edt(plane))
-            found[z] = edt(~axis) > block.params.min_thickness + 1e-5
-    return block.ns.xp.asarray(found)
+    return block.ns.xp.asarray(kernel.far_from_axis(mask, block.params.min_thickness + 1e-5))
 
 
 def _thin_halo(params: ThinningParams) -> Halo:
@@ -47,6 +40,8 @@ def _thin_halo(params: ThinningParams) -> Halo:
 
 def _thinned(block: Block) -> Array:
     mask, removable = block.arrays
+    if not block.ns.on_gpu:
+        return block.ns.kernel("thinning").peeled(mask, removable, block.params.thin)
     footprint = block.ns.xp.asarray(ball(block.params.thin))
     inner = block.ns.ndi.binary_erosion(mask, structure=footprint, border_value=1)
     return mask & ~(~inner & removable)

@@ -1,13 +1,14 @@
 """Connected components over a grid: labelled tile by tile, joined across tile borders.
 
-Every tile is labelled on its own; where two tiles meet, the labels of neighbouring voxels are joined by union-find.
-Objects are then numbered by the scan order of their first voxel, so numbers do not depend on the grid.
+Every tile is labelled on its own, on the CPU as runs (`fastseg.arrays.labels`); where two tiles meet, the labels of
+neighbouring voxels are joined by union-find. Objects are then numbered by the scan order of their first voxel, so
+numbers do not depend on the grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -15,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Namespace, to_host
-from fastseg.tiling.block import Block, Place
 from fastseg.tiling.executors import Executor
 from fastseg.tiling.grid import Grid
-from fastseg.tiling.passes import load
-from fastseg.tiling.rules import Labels, Objects
+from fastseg.tiling.labelled import Touching, label_tile, tables_of
+from fastseg.tiling.rules import Labels, Objects, Table
 from fastseg.tiling.volume import Volume
-from fastseg.types import Array, Box
+from fastseg.types import Box
 
 
 def structure_of(ndim: int, connectivity: int, planar: bool) -> np.ndarray:
@@ -31,30 +31,6 @@ def structure_of(ndim: int, connectivity: int, planar: bool) -> np.ndarray:
     if planar and ndim > 2:
         near &= steps[:-2].sum(0) == 0
     return near
-
-
-@dataclass(frozen=True)
-class Touching:
-    """Labels that touch a border between tiles, and their bounding boxes in the volume.
-
-    Attributes
-    ----------
-    numbers : ndarray of int64, shape (n,)
-    starts, stops : ndarray of int64, shape (n, ndim)
-    """
-
-    numbers: np.ndarray
-    starts: np.ndarray
-    stops: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """A labelled tile: number of labels, flat position in the volume of the first voxel of each, and which touch."""
-
-    count: int
-    first: np.ndarray
-    touching: Touching
 
 
 @dataclass(frozen=True)
@@ -75,6 +51,8 @@ class Components:
         Number of components.
     touching : Touching
         What touches a border between tiles, by provisional number.
+    tables : mapping of str to ndarray, shape (count + 1, ...)
+        Tables of the rule that came with the labelling, by final number.
     """
 
     local: Volume
@@ -83,6 +61,7 @@ class Components:
     numbers: np.ndarray
     count: int
     touching: Touching
+    tables: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def of_tile(self, tile: int) -> np.ndarray:
         """Final numbers of the local labels 0..n of a tile."""
@@ -142,58 +121,6 @@ def _provisional(local: Volume, grid: Grid, offsets: np.ndarray, box: Box) -> np
     return ids
 
 
-def _label_tile(
-    rule: Labels | Objects,
-    params: Any,
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    structure: np.ndarray,
-    local: Volume,
-    shape: tuple[int, ...],
-    ns: Namespace,
-    core: Box,
-) -> _Labelled:
-    """Label one tile."""
-    arrays = tuple(load(v, core, ns) for v in volumes)
-    block = Block(arrays, values, params, Place(core, core, shape), ns)
-    labels, count = ns.ndi.label(rule.mask(block), structure=ns.xp.asarray(structure))
-    count = int(count)
-    local.write(core, labels)
-    flat = labels.ravel()
-    inside = ns.xp.flatnonzero(flat)
-    first = ns.xp.full(count + 1, flat.size, dtype=np.uint64)  # CuPy has no atomic minimum of int64
-    ns.xp.minimum.at(first, flat[inside], inside.astype(np.uint64))
-    index = np.unravel_index(to_host(first[1:]).astype(np.int64), core.shape)
-    moved = tuple(i + a for i, a in zip(index, core.start, strict=True))
-    return _Labelled(
-        count, np.ravel_multi_index(moved, shape).astype(np.int64), _touching(rule, labels, core, shape)
-    )
-
-
-def _touching(rule: Labels | Objects, labels: Array, core: Box, shape: tuple[int, ...]) -> Touching:
-    """Labels of a tile at its borders with other tiles; what is decided by tables alone needs none of them."""
-    from scipy.ndimage import find_objects
-
-    ndim = len(shape)
-    found: list[np.ndarray] = [np.zeros(0, np.int64)]
-    if isinstance(rule, Objects):
-        for axis in range(ndim):
-            for inner, plane in ((core.start[axis] > 0, 0), (core.stop[axis] < shape[axis], -1)):
-                if inner:
-                    found.append(
-                        np.unique(to_host(labels[(slice(None),) * axis + (plane,)])).astype(np.int64)
-                    )
-    numbers = np.unique(np.concatenate(found))
-    numbers = numbers[numbers > 0]
-    if not len(numbers):
-        return Touching(numbers, *(np.zeros((0, ndim), np.int64),) * 2)
-    boxes = find_objects(to_host(labels))
-    corner = np.array(core.start)
-    starts = np.array([[s.start for s in boxes[n - 1]] for n in numbers]) + corner
-    stops = np.array([[s.stop for s in boxes[n - 1]] for n in numbers]) + corner
-    return Touching(numbers, starts, stops)
-
-
 def _joined_pairs(
     local: Volume, grid: Grid, offsets: np.ndarray, structure: np.ndarray, task: tuple[int, Box]
 ) -> np.ndarray:
@@ -234,7 +161,7 @@ def find_components(
     Parameters
     ----------
     local : Volume
-        Where the labels of the tiles are kept, int32.
+        Where the labels of the tiles are kept.
 
     Returns
     -------
@@ -244,7 +171,7 @@ def find_components(
     ndim = len(grid.shape)
     planar = isinstance(rule, Labels) and rule.planar(params)
     structure = structure_of(ndim, rule.connectivity(params, ndim), planar)
-    task = partial(_label_tile, rule, params, volumes, values, structure, local, grid.shape, ns)
+    task = partial(label_tile, rule, params, volumes, values, structure, local, grid.shape, ns)
     tiles = list(executor.map(task, grid))
     offsets = np.concatenate([[0], np.cumsum([tile.count for tile in tiles])]).astype(np.int64)
     total = int(offsets[-1])
@@ -255,11 +182,47 @@ def find_components(
         np.concatenate([t.starts for t in parts]),
         np.concatenate([t.stops for t in parts]),
     )
+    measured = [tile.tables for tile in tiles]
     del tiles, parts
     borders = [(axis, core) for axis in range(ndim) for core in grid if core.stop[axis] < grid.shape[axis]]
     joins = list(executor.map(partial(_joined_pairs, local, grid, offsets, structure), borders))
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *joins])
-    return Components(local, grid, offsets, *_number(total, first, pairs), touching)
+    found = Components(local, grid, offsets, *_number(total, first, pairs), touching)
+    tables = {}
+    for name, table in tables_of(rule, params).items():
+        if name in measured[0]:
+            rows = ((found.of_tile(number), part[name]) for number, part in enumerate(measured))
+            tables[name] = merge_rows(table, found.count, rows)
+    return replace(found, tables=tables)
+
+
+def merge_rows(table: Table, count: int, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The rows of all tiles as those of all objects.
+
+    Parameters
+    ----------
+    table : Table
+    count : int
+        Objects.
+    parts : iterable of (ndarray of int64, ndarray)
+        Final numbers of the rows of a tile, and the rows; the first ones may be changed.
+
+    Returns
+    -------
+    ndarray, shape (count + 1, ...)
+    """
+    combine = getattr(np, table.combine)
+    merged: np.ndarray | None = None
+    for numbers, rows in parts:
+        everything = len(rows) == count + 1 and bool((np.diff(numbers) == 1).all())
+        if everything and merged is None:
+            merged = rows
+            continue
+        if merged is None:
+            merged = np.full((count + 1, *rows.shape[1:]), table.initial, rows.dtype)
+        combine.at(merged, numbers, rows)
+    assert merged is not None  # a grid has at least one tile
+    return merged
 
 
 def _number(total: int, first: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, int]:
@@ -271,6 +234,8 @@ def _number(total: int, first: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarra
         edges = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0] - 1, pairs[:, 1] - 1)), (total, total))
         count, member = connected_components(edges, directed=False)
     else:
+        if (np.diff(first) > 0).all():  # as one tile is numbered on the CPU
+            return np.arange(total + 1), total
         count, member = total, np.arange(total)
     earliest = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(earliest, member, first)
@@ -279,8 +244,3 @@ def _number(total: int, first: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarra
     numbers = np.zeros(total + 1, np.int64)
     numbers[1:] = rank[member]
     return numbers, int(count)
-
-
-def gather(rows: np.ndarray, ids: Array, ns: Namespace) -> Array:
-    """``rows[ids]`` on the device of `ids`."""
-    return ns.xp.asarray(rows)[ids]

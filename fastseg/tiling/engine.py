@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.arrays.labels import has_runs
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
-from fastseg.tiling.components import Components, find_components, gather
+from fastseg.tiling.components import find_components
 from fastseg.tiling.estimate import object_voxel_bytes
 from fastseg.tiling.executors import IN_MEMORY, Executor, Serial
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.journal import Journal, Progress
+from fastseg.tiling.labels_pass import LabelPass, run_labels
 from fastseg.tiling.objects_pass import ObjectPass, run_objects
 from fastseg.tiling.passes import FusedPass, load
 from fastseg.tiling.program import Node, Stage, base, blaming, flatten, stages
-from fastseg.tiling.rules import Labels, Local, Objects, Reduce, Rule, Table, Whole
+from fastseg.tiling.rules import Labels, Local, Objects, Reduce, Rule, Whole
+from fastseg.tiling.run_volume import RunVolume
 from fastseg.tiling.storage import Memory, Storage
 from fastseg.tiling.volume import ArrayVolume, Volume
 from fastseg.types import Box
@@ -197,12 +199,6 @@ class Engine:
                 found[node.name] = ArrayVolume(self.ns.xp.asarray(value)) if rule.volume else value
         return found
 
-    def _components(
-        self, rule: Labels | Objects, volumes: list[Volume], values: tuple[Any, ...], params: Any, grid: Grid
-    ) -> Components:
-        local = self._new(grid.shape, grid)
-        return find_components(rule, params, volumes, values, grid, local, self.executor, self.ns)
-
     def _labels(
         self,
         rule: Labels,
@@ -212,41 +208,23 @@ class Engine:
         grid: Grid,
         given: Volume | None,
     ) -> Volume:
-        components = self._components(rule, volumes, values, params, grid)
-        tables: dict[str, np.ndarray] = {}
-        for name, table in rule.tables(params).items():
-            tables[name] = self._table(table, tables, components, volumes, values, params)
-        decision = rule.decide(tables, components.count, values, params)
+        as_runs = isinstance(self.storage, Memory) and has_runs(self.ns, grid.shape)
+        as_runs &= all(table.runs or table.runs_with for table in rule.tables(params).values())
+        local = RunVolume(grid) if as_runs else self._new(grid.shape, grid)
+        components = find_components(rule, params, volumes, values, grid, local, self.executor, self.ns)
         output = given or self._new(grid.shape, grid)
-        task = partial(_label_apply, rule, volumes, values, params, components, decision, output, self.ns)
-        for _ in self.executor.map(task, enumerate(grid)):
-            pass
-        self.storage.release(components.local)
+        run_labels(
+            LabelPass(rule, tuple(volumes), values, params, components, output, self.ns), self.executor
+        )
+        self.storage.release(local)
         return output
-
-    def _table(
-        self,
-        table: Table,
-        tables: Mapping[str, np.ndarray],
-        components: Components,
-        volumes: list[Volume],
-        values: tuple[Any, ...],
-        params: Any,
-    ) -> np.ndarray:
-        task = partial(_table_tile, table, dict(tables), components, volumes, values, params, self.ns)
-        merged: np.ndarray | None = None
-        for numbers, rows in self.executor.map(task, enumerate(components.grid)):
-            if merged is None:
-                merged = np.full((components.count + 1, *rows.shape[1:]), table.initial, rows.dtype)
-            getattr(np, table.combine).at(merged, numbers, rows)
-        assert merged is not None  # a grid has at least one tile
-        return merged
 
     def _objects(
         self, node: Node, volumes: list[Volume], values: tuple[Any, ...], grid: Grid, given: Volume | None
     ) -> Volume:
         rule: Objects = node.rule
-        components = self._components(rule, volumes, values, node.params, grid)
+        local = self._new(grid.shape, grid)
+        components = find_components(rule, node.params, volumes, values, grid, local, self.executor, self.ns)
         output = given or self._new(grid.shape, grid)
         dtype = np.dtype(rule.dtype([v.dtype for v in volumes], node.params))
         limit = None if self.room is None else int(self.room / object_voxel_bytes(node, len(volumes)))
@@ -255,7 +233,7 @@ class Engine:
             rule, tuple(volumes), values, node.params, components, dtype, output, shelf, self.ns, limit
         )
         run_objects(task, self.executor)
-        self.storage.release(components.local)
+        self.storage.release(local)
         self.storage.release(shelf)
         return output
 
@@ -288,49 +266,3 @@ def _merge_partials(nodes: Sequence[Node], tiles: Iterable[Mapping[str, Any]]) -
         for name, item in partials.items():
             merged[name] = rules[name].combine(merged[name], item) if name in merged else item
     return merged
-
-
-def _block(
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    params: Any,
-    shape: tuple[int, ...],
-    ns: Namespace,
-    core: Box,
-) -> Block:
-    return Block(tuple(load(v, core, ns) for v in volumes), values, params, Place(core, core, shape), ns)
-
-
-def _table_tile(
-    table: Table,
-    tables: Mapping[str, np.ndarray],
-    components: Components,
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    params: Any,
-    ns: Namespace,
-    numbered: tuple[int, Box],
-) -> tuple[np.ndarray, np.ndarray]:
-    number, core = numbered
-    ids = load(components.local, core, ns)
-    block = _block(volumes, values, params, components.grid.shape, ns, core)
-    numbers = components.of_tile(number)
-    earlier = {name: rows[numbers] for name, rows in tables.items()}
-    return numbers, to_host(table.chunk(block, ids, len(numbers) - 1, earlier))
-
-
-def _label_apply(
-    rule: Labels,
-    volumes: Sequence[Volume],
-    values: tuple[Any, ...],
-    params: Any,
-    components: Components,
-    decision: np.ndarray,
-    output: Volume,
-    ns: Namespace,
-    numbered: tuple[int, Box],
-) -> None:
-    number, core = numbered
-    block = _block(volumes, values, params, components.grid.shape, ns, core)
-    rows = gather(decision[components.of_tile(number)], load(components.local, core, ns), ns)
-    output.write(core, rule.apply(block, rows))

@@ -16,8 +16,9 @@ import numpy as np
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
-from fastseg.tiling.components import Components, Touching
+from fastseg.tiling.components import Components
 from fastseg.tiling.executors import Executor
+from fastseg.tiling.labelled import Touching
 from fastseg.tiling.packed import gather_object
 from fastseg.tiling.rules import Objects
 from fastseg.tiling.shelf import Shelf
@@ -83,43 +84,75 @@ class ObjectPass:
     def _read(self, box: Box) -> tuple[np.ndarray, ...]:
         return tuple(to_host(volume.read(box)) for volume in self.volumes)
 
+    def _block(self, arrays: tuple[np.ndarray, ...], box: Box, core: Box) -> Block:
+        cut = tuple(np.ascontiguousarray(a) for a in arrays)
+        return Block(
+            cut, self.values, self.params, Place(box, core, self._shape), namespace_for(Device("cpu"))
+        )
+
     def _compute(
         self, arrays: tuple[np.ndarray, ...], place: Box, tight: Box, inside: np.ndarray
     ) -> np.ndarray:
         """The result of one object in its grown box, cut out of what was read."""
         box = self._grown(tight)
-        cut = tuple(np.ascontiguousarray(a[box.within(place)]) for a in arrays)
-        block = Block(
-            cut, self.values, self.params, Place(box, tight, self._shape), namespace_for(Device("cpu"))
-        )
-        return self.rule.compute(block, inside)
+        assert self.rule.compute is not None  # a rule without it has compute_many
+        return self.rule.compute(self._block(tuple(a[box.within(place)] for a in arrays), box, tight), inside)
+
+    def _labels_of(self, item: TileItem) -> np.ndarray:
+        """The objects of a tile alone, numbered from 1 in its grown box; 0 elsewhere."""
+        labels = to_host(self.components.local.read(item.core))
+        first, last = self.components.offsets[item.number : item.number + 2]
+        place = self._grown(item.core)
+        if place == item.core and len(item.own) == last - first:
+            return np.ascontiguousarray(labels)
+        numbers = np.zeros(last - first + 1, np.int32)
+        numbers[item.own] = np.arange(1, len(item.own) + 1)
+        wide = np.zeros(place.shape, np.int32)
+        np.take(numbers, labels, out=wide[item.core.within(place)], mode="clip")
+        return wide
+
+    def _compute_many(self, box: Box, core: Box, labels: np.ndarray, count: int) -> np.ndarray:
+        assert self.rule.compute_many is not None
+        result = self.rule.compute_many(self._block(self._read(box), box, core), labels, count)
+        return result.astype(self.dtype, copy=False)
 
     def write_tile(self, item: TileItem) -> None:
         """Compute the objects of a tile and write it, with the voxels of those that reach into it."""
-        from scipy.ndimage import find_objects
-
-        out = np.zeros(item.core.shape, self.dtype)
-        if len(item.own):
-            labels = to_host(self.components.local.read(item.core))
-            boxes = find_objects(labels)
+        if not len(item.own):
+            out = np.zeros(item.core.shape, self.dtype)
+        elif self.rule.compute_many is None:
+            out = self._one_by_one(item)
+        else:
             place = self._grown(item.core)
-            arrays = self._read(place)
-            corner = item.core.start
-            for label in item.own:
-                slices = boxes[label - 1]
-                tight = Box(
-                    tuple(s.start + c for s, c in zip(slices, corner, strict=True)),
-                    tuple(s.stop + c for s, c in zip(slices, corner, strict=True)),
-                )
-                box = self._grown(tight)
-                inside = np.zeros(box.shape, bool)
-                own = labels[slices] == label
-                inside[tight.within(box)] = own
-                out[slices][own] = self._compute(arrays, place, tight, inside)[tight.within(box)][own]
+            result = self._compute_many(place, item.core, self._labels_of(item), len(item.own))
+            out = np.ascontiguousarray(result[item.core.within(place)])
         flat = out.reshape(-1)
         for positions, values in self.shelf.take(item.number):
             flat[positions] = values
         self.output.write(item.core, self.ns.xp.asarray(out))
+
+    def _one_by_one(self, item: TileItem) -> np.ndarray:
+        """The core of a tile with the results of its objects, each computed on its own."""
+        from scipy.ndimage import find_objects
+
+        out = np.zeros(item.core.shape, self.dtype)
+        labels = to_host(self.components.local.read(item.core))
+        boxes = find_objects(labels)
+        place = self._grown(item.core)
+        arrays = self._read(place)
+        corner = item.core.start
+        for label in item.own:
+            slices = boxes[label - 1]
+            tight = Box(
+                tuple(s.start + c for s, c in zip(slices, corner, strict=True)),
+                tuple(s.stop + c for s, c in zip(slices, corner, strict=True)),
+            )
+            box = self._grown(tight)
+            inside = np.zeros(box.shape, bool)
+            own = labels[slices] == label
+            inside[tight.within(box)] = own
+            out[slices][own] = self._compute(arrays, place, tight, inside)[tight.within(box)][own]
+        return out
 
     def compute_crossing(self, item: CrossingItem) -> None:
         """Compute objects that cross tiles and leave their voxels on the shelf."""
@@ -131,6 +164,11 @@ class ObjectPass:
                 self._shelve_packed(int(numbers[0]), union, found)
                 continue
             which = self.components.which(union, numbers)
+            if self.rule.compute_many is not None:
+                core = _box(starts.min(0), stops.max(0))
+                result = self._compute_many(union, core, which, len(numbers))
+                self._shelve(union, which > 0, result, found)
+                continue
             arrays = self._read(union)
             for k, (start, stop) in enumerate(zip(starts, stops, strict=True), start=1):
                 tight = _box(start, stop)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import isqrt
 
 import numpy as np
 
-from fastseg.arrays import to_host
+from fastseg.arrays import Device, namespace_for, to_host
 from fastseg.errors import UsageError
 from fastseg.tiling.components import Components
 from fastseg.tiling.volume import Volume
@@ -64,8 +64,8 @@ class PackedObject:
         found[self.within(box)[1]] = True
         return found.reshape(box.shape)
 
-    def distances(self, limit: int) -> np.ndarray:
-        """Euclidean distance of every voxel to the nearest one outside the object, float64.
+    def squared_distances(self, limit: int) -> np.ndarray:
+        """Squared distance of every voxel to the nearest one outside the object.
 
         Taken window by window with a halo; the distance found in a window bounds the true one, so a halo of that
         width makes it exact.
@@ -75,12 +75,16 @@ class PackedObject:
         limit : int
             Voxels of the largest window.
 
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+
         Raises
         ------
         UsageError
             If the object is so thick that no window within the limit reaches out of it.
         """
-        found = np.zeros(len(self.positions))
+        found = np.zeros(len(self.positions), np.int64)
         ranges = [range(a, b, _WINDOW) for a, b in self.box]
         for corner in product(*ranges):
             core = Box(corner, tuple(min(c + _WINDOW, b) for c, b in zip(corner, self.box.stop, strict=True)))
@@ -88,8 +92,6 @@ class PackedObject:
         return found
 
     def _distances_in(self, core: Box, halo: int, limit: int, found: np.ndarray) -> None:
-        from scipy.ndimage import distance_transform_edt
-
         chosen, places = self.within(core)
         if not len(places):
             return
@@ -108,8 +110,11 @@ class PackedObject:
         if inside.all():
             self._distances_in(core, 2 * halo, limit, found)
             return
-        values = distance_transform_edt(inside)[core.within(wide)].reshape(-1)[places]
-        needed = ceil(values.max())
+        kernel = namespace_for(Device("cpu")).kernel("distance")
+        squared = np.empty(wide.shape, kernel.dtype_for(wide.shape))
+        kernel.squared_distances(inside, kernel.FAR, squared)
+        values = squared[core.within(wide)].reshape(-1)[places]
+        needed = isqrt(int(values.max()) - 1) + 1
         if needed > halo:
             self._distances_in(core, needed, limit, found)
         else:

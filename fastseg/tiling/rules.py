@@ -17,12 +17,13 @@ Chain            several of the above in sequence: a statistic and what is compu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastseg.arrays.labels import Runs
 from fastseg.tiling.block import Block
 from fastseg.types import Array
 
@@ -104,11 +105,24 @@ class Table:
         The ufunc that merges rows. Sums must be of integers.
     initial : scalar
         Its neutral element.
+    runs : callable, optional
+        ``runs(block, runs) -> array (count + 1, ...)``: the same as `chunk` from the tile's runs
+        (`fastseg.arrays.labels.Runs`), which the CPU finds first; it sees no earlier tables. If all tables of a rule
+        have it or `runs_with`, labels are held as runs in memory, and are never written out voxel by voxel.
+    runs_with : callable, optional
+        ``runs_with(block, runs, tables) -> rows``: the same as `chunk` from the tile's runs, where earlier tables are
+        needed.
+    merge : callable, optional
+        ``merge(count, parts) -> rows`` of all objects, instead of `combine`, for rows that are no array; `parts` are
+        the final numbers of the objects of each tile and what `chunk` gave for them. No later table sees such rows.
     """
 
     chunk: Callable[[Block, Array, int, Mapping[str, np.ndarray]], Array]
-    combine: str
-    initial: Any
+    combine: str = "add"
+    initial: Any = 0
+    runs: Callable[[Block, Runs], np.ndarray] | None = None
+    runs_with: Callable[[Block, Runs, Mapping[str, np.ndarray]], Any] | None = None
+    merge: Callable[[int, Iterable[tuple[np.ndarray, Any]]], Any] | None = None
 
 
 def face_connectivity(params: Any, ndim: int) -> int:
@@ -147,7 +161,8 @@ class Labels:
     mask : callable
         ``mask(block) -> bool array``: the voxels whose components are meant.
     apply : callable
-        ``apply(block, rows) -> array``: the output, where ``rows`` holds for every voxel the decision on its object.
+        ``apply(block, rows) -> array``: the output, where ``rows`` holds for every voxel the decision on its object;
+        it may be `rows` itself, which is its own to change.
     decide : callable
         ``decide(tables, count, values, params) -> array (count + 1,)``: the decision on every object; row 0 is for
         voxels outside all objects.
@@ -157,6 +172,8 @@ class Labels:
         ``connectivity(params, ndim) -> int`` from 1 (faces) to ndim (corners).
     planar : callable
         ``planar(params) -> bool``: components within each XY plane only.
+    background : bool
+        The components of what the mask leaves out are meant, without its complement being made.
     """
 
     mask: Callable[[Block], Array]
@@ -165,6 +182,7 @@ class Labels:
     tables: Callable[[Any], Mapping[str, Table]] = no_tables
     connectivity: Callable[[Any, int], int] = face_connectivity
     planar: Callable[[Any], bool] = in_volume
+    background: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,25 +193,30 @@ class Objects:
     ----------
     mask : callable
         ``mask(block) -> bool array``: the voxels whose components are the objects.
-    compute : callable
-        ``compute(block, inside) -> array`` for one object; `inside` marks its voxels in the block. Only results on
-        these voxels are kept; everything outside all objects becomes 0.
     dtype : callable
         ``dtype(input_dtypes, params)`` of the output.
     connectivity : callable
         ``connectivity(params, ndim) -> int``.
     margin : int
         Voxels around the bounding box.
+    compute : callable, optional
+        ``compute(block, inside) -> array`` for one object; `inside` marks its voxels in the block. Only results on
+        these voxels are kept; everything outside all objects becomes 0.
+    compute_many : callable, optional
+        ``compute_many(block, labels, count) -> array`` for many objects at once, instead of `compute`; `labels` numbers
+        their voxels in the block from 1 to `count`, and is 0 everywhere else, on other objects too. The result is 0
+        outside the objects.
     packed : callable, optional
         ``packed(object, values, params, limit) -> array (n,)``: the same from the list of the object's voxels
         (`fastseg.tiling.packed.PackedObject`), for an object whose box is larger than `limit` voxels.
     """
 
     mask: Callable[[Block], Array]
-    compute: Callable[[Block, Array], Array]
     dtype: Callable[[Sequence[np.dtype[Any]], Any], np.dtype[Any]]
     connectivity: Callable[[Any, int], int] = face_connectivity
     margin: int = 1
+    compute: Callable[[Block, Array], Array] | None = None
+    compute_many: Callable[[Block, Array, int], Array] | None = None
     packed: Callable[[Any, tuple[Any, ...], Any, int], np.ndarray] | None = None
 
 

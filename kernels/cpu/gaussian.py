@@ -40,6 +40,13 @@ def _round(total: np.ndarray, out: np.ndarray) -> None:
 
 
 @compiled()
+def _copy(row: np.ndarray, out: np.ndarray) -> None:
+    """A loop: assigning a slice takes Numba seconds to compile."""
+    for x in range(row.shape[0]):
+        out[x] = row[x]
+
+
+@compiled()
 def _across_planes(
     image: np.ndarray,
     z: int,
@@ -82,10 +89,8 @@ def _along(
     """The correlation of a row along itself; `wide` takes the row with its border."""
     radius = weights.shape[0] - 1
     size = row.shape[0]
-    for x in range(radius):
+    for x in range(size + 2 * radius):
         wide[x] = row[columns[x]]
-        wide[size + radius + x] = row[columns[size + radius + x]]
-    wide[radius : radius + size] = row
     _start(total, wide[radius : radius + size], weights[radius])
     for k in range(radius):
         _add(total, wide[k : k + size], wide[2 * radius - k : 2 * radius - k + size], weights[k])
@@ -137,17 +142,17 @@ def smooth(
             if rz > 0:
                 _across_planes(image, z, y, wz, planes, total, held[y - low])
             else:
-                held[y - low] = image[z, y]
+                _copy(image[z, y], held[y - low])
         for y in range(first, last):
             if ry > 0:
                 _across_rows(held, low, y, wy, rows, total, row)
             else:
-                row[:] = held[y - low]
+                _copy(held[y - low], row)
             if rx > 0:
                 _along(row, wx, columns, wide, total)
                 _round(total, out[z, y])
             else:
-                out[z, y] = row
+                _copy(row, out[z, y])
 
 
 @compiled(parallel=True)
@@ -195,7 +200,7 @@ def laplacian(
                 _across_planes(image, z, y, smoothing, planes, total, held[y - low])
                 _across_planes(image, z, y, curvature, planes, total, bent[y - low])
             else:
-                held[y - low] = image[z, y]
+                _copy(image[z, y], held[y - low])
         for y in range(first, last):
             if volume:
                 _across_rows(bent, low, y, smoothing, rows, total, row)

@@ -1,6 +1,6 @@
 """Peaks and floods of one object given as the list of its voxels, for objects whose box is too large to hold.
 
-Every function gives exactly what its twin in `peaks` or `watershed` gives in a box: voxels are visited in scan order,
+Every function gives exactly what its twin in `peaks` or `split` gives in a box: voxels are visited in scan order,
 and the voxels of the list are in scan order too.
 """
 
@@ -9,18 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from fastseg.kernels.cpu.peaks import RADIUS
-from fastseg.kernels.cpu.watershed import (
-    _CLOSED,
-    _INITIAL_CAPACITY,
-    _LABELLED,
-    _OPEN,
-    _QUEUED,
-    _basins_meet,
-    _doubled,
-    _pop,
-    _push,
-    _sort_key,
-)
 from fastseg.kernels.jit import compiled
 
 __all__ = ["flood_packed", "peaks_packed"]
@@ -65,20 +53,20 @@ def _neighbours(positions: np.ndarray, index: int, shape: tuple[int, int, int], 
     count = 0
     for axis in range(6):
         if axis == 0:
-            step, there = -plane, True  # beyond the first and last plane there are no positions
+            neighbour = _index_of(
+                positions, position - plane
+            )  # beyond the first and last plane nothing is found
         elif axis == 1:
-            step, there = -width, y > 0
+            neighbour = _index_of(positions, position - width) if y > 0 else -1
         elif axis == 2:
-            step, there = -1, x > 0
+            neighbour = index - 1 if x > 0 and positions[index - 1] == position - 1 else -1
         elif axis == 3:
-            step, there = 1, x < width - 1
+            beside = index + 1 < positions.shape[0] and positions[index + 1] == position + 1
+            neighbour = index + 1 if x < width - 1 and beside else -1
         elif axis == 4:
-            step, there = width, y < height - 1
+            neighbour = _index_of(positions, position + width) if y < height - 1 else -1
         else:
-            step, there = plane, True
-        if not there:
-            continue
-        neighbour = _index_of(positions, position + step)
+            neighbour = _index_of(positions, position + plane)
         if neighbour >= 0:
             found[count] = neighbour
             count += 1
@@ -86,64 +74,74 @@ def _neighbours(positions: np.ndarray, index: int, shape: tuple[int, int, int], 
 
 
 @compiled()
+def _basins_meet(near: np.ndarray, count: int, labels: np.ndarray, closed: np.ndarray) -> bool:
+    """Tell whether two different labels occur among the labelled neighbours that are not closed."""
+    met = labels.dtype.type(0)
+    for k in range(count):
+        there = labels[near[k]]
+        if there > 0 and not closed[near[k]]:
+            if met > 0 and there != met:
+                return True
+            met = there
+    return False
+
+
+@compiled()
 def flood_packed(
-    cost: np.ndarray, seeds: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int], lines: bool
+    squared: np.ndarray, seeds: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """Flood the voxels of an object from seeds, as `watershed.flood` does in a box.
+    """Cut an object between its seeds, as `split.cut_objects` does in a box.
 
     Parameters
     ----------
-    cost : ndarray of float64, shape (n,)
+    squared : ndarray of int64, shape (n,)
+        Squared distances to the background.
     seeds : ndarray of int32 or int64, shape (n,)
-        Labels to start from, 0 where there is none.
+        Labels to start from, above 0.
     positions : ndarray of int64, shape (n,)
         Flat positions of the voxels in the volume, increasing.
     shape : (z, y, x)
         Of the volume.
-    lines : bool
-        Whether to keep a watershed line, labelled 0, between basins.
 
     Returns
     -------
     labels : ndarray of the type of `seeds`, shape (n,)
+        Labels of the basins; 0 on lines and where no seed reaches.
     """
-    bits = cost.view(np.int64)
-    labels = np.zeros(cost.size, dtype=seeds.dtype)
-    state = np.full(cost.size, _OPEN, dtype=np.uint8)
-    heap = np.empty((_INITIAL_CAPACITY, 3), dtype=np.int64)
-    size = 0
-    entry = 0
-    for index in range(cost.size):
-        if seeds[index] == 0:
-            continue
-        labels[index] = seeds[index]
-        state[index] = _LABELLED
-        if size == heap.shape[0]:
-            heap = _doubled(heap, size)
-        _push(heap, size, _sort_key(bits[index]), entry, index)
-        size += 1
-        entry += 1
+    labels = seeds.copy()  # minus the label while a voxel waits in a list
+    closed = np.zeros(labels.size, dtype=np.bool_)
+    voxels = np.bincount(squared)
+    tail = np.cumsum(voxels) - voxels
+    head = tail.copy()
+    queue = np.empty(labels.size, dtype=np.int64)
     near = np.empty(6, dtype=np.int64)
-    while size > 0:
-        index = _pop(heap, size)
-        size -= 1
-        count = _neighbours(positions, index, shape, near)
-        if lines and _basins_meet(near, count, state, labels):
-            if state[index] == _QUEUED:
-                labels[index] = 0
-            state[index] = _CLOSED
+    level = 0
+    for index in range(labels.size):
+        here = squared[index]
+        if labels[index] > 0:
+            level = max(level, here)
+            queue[tail[here]] = index
+            tail[here] += 1
+    while level > 0:
+        if head[level] == tail[level]:
+            level -= 1
             continue
-        state[index] = _LABELLED
-        if size + count > heap.shape[0]:
-            heap = _doubled(heap, size)
+        index = queue[head[level]]
+        head[level] += 1
+        count = _neighbours(positions, index, shape, near)
+        if _basins_meet(near, count, labels, closed):
+            labels[index] = max(labels[index], 0)
+            closed[index] = True
+            continue
+        labels[index] = abs(labels[index])
         for k in range(count):
             neighbour = near[k]
-            if state[neighbour] == _OPEN:
-                state[neighbour] = _QUEUED
-                labels[neighbour] = labels[index]
-                _push(heap, size, _sort_key(bits[neighbour]), entry, neighbour)
-                size += 1
-                entry += 1
+            if labels[neighbour] == 0 and not closed[neighbour]:
+                labels[neighbour] = -labels[index]
+                here = squared[neighbour]
+                level = max(level, here)
+                queue[tail[here]] = neighbour
+                tail[here] += 1
     return labels
 
 
@@ -221,7 +219,7 @@ def _first_of_its_kind(
 def peaks_packed(
     values: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int], floor: float
 ) -> np.ndarray:
-    """Find the intensity peaks of an object, as `peaks.object_peaks` does in a box.
+    """Find the intensity peaks of an object, as `peaks.peaks_of_objects` does in a box.
 
     Parameters
     ----------

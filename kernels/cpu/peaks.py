@@ -1,12 +1,13 @@
-"""Intensity peaks of one object, at a minimum distance of two voxels."""
+"""Intensity peaks of objects, at a minimum distance of two voxels."""
 
 from __future__ import annotations
 
 import numpy as np
+from numba import prange
 
 from fastseg.kernels.jit import compiled
 
-__all__ = ["RADIUS", "keep_in_order", "object_candidates", "object_peaks"]
+__all__ = ["RADIUS", "dilate_by_faces", "keep_in_order", "object_candidates", "peaks_of_objects"]
 
 # Half width of the window whose maximum a peak must be. That two candidates at distance 1 are always equally
 # high, which _keep_first relies on, holds for any radius of at least 1.
@@ -84,7 +85,26 @@ def _keep_first(candidates: np.ndarray) -> None:
 
 @compiled()
 def object_candidates(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
-    """The candidates of :func:`object_peaks`, of which some may touch; same parameters and errors."""
+    """The candidates of one object in its box, of which some may touch.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64, shape (Z, Y, X)
+        Intensities in the box.
+    inside : ndarray of bool, shape (Z, Y, X)
+        Voxels of the object.
+    floor : float
+        A candidate exceeds it strictly; see `peaks_of_objects` for what else makes one.
+
+    Returns
+    -------
+    candidates : ndarray of bool, shape (Z, Y, X)
+
+    Raises
+    ------
+    ValueError
+        If the two shapes differ.
+    """
     if values.shape != inside.shape:
         raise ValueError("values and inside must have the same shape")
     depth, height, width = values.shape
@@ -137,40 +157,200 @@ def keep_in_order(positions: np.ndarray) -> np.ndarray:
 
 
 @compiled()
-def object_peaks(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
-    """Find the intensity peaks of one object in its box.
+def _higher_beside(
+    values: np.ndarray,
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    z: int,
+    y: int,
+    x: int,
+) -> bool:
+    """Whether a face neighbour of the same object is higher; settles most voxels with a few reads."""
+    value, number = values[z, y, x], labels[z, y, x]
+    return (
+        (x > start[2] and labels[z, y, x - 1] == number and values[z, y, x - 1] > value)
+        or (x < stop[2] - 1 and labels[z, y, x + 1] == number and values[z, y, x + 1] > value)
+        or (y > start[1] and labels[z, y - 1, x] == number and values[z, y - 1, x] > value)
+        or (y < stop[1] - 1 and labels[z, y + 1, x] == number and values[z, y + 1, x] > value)
+        or (z > start[0] and labels[z - 1, y, x] == number and values[z - 1, y, x] > value)
+        or (z < stop[0] - 1 and labels[z + 1, y, x] == number and values[z + 1, y, x] > value)
+    )
 
-    A voxel of the object is a candidate if no voxel of the object in the 5 x 5 x 5 window around it is
-    higher. If that holds for every voxel of the object, the object is flat, and only what a binary opening
-    with the face cross removes (thin parts; outside the box is background) are candidates. Candidates must
-    exceed `floor`. Of candidates that touch, also by an edge or a corner, the first in scan order is kept,
-    and so on in scan order.
+
+@compiled()
+def _higher_in_window(
+    values: np.ndarray,
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    z: int,
+    y: int,
+    x: int,
+) -> bool:
+    """Whether a voxel of the same object in the window is higher."""
+    value, number = values[z, y, x], labels[z, y, x]
+    for k in range(max(z - RADIUS, start[0]), min(z + RADIUS + 1, stop[0])):
+        for j in range(max(y - RADIUS, start[1]), min(y + RADIUS + 1, stop[1])):
+            for i in range(max(x - RADIUS, start[2]), min(x + RADIUS + 1, stop[2])):
+                if labels[k, j, i] == number and values[k, j, i] > value:
+                    return True
+    return False
+
+
+@compiled()
+def _candidates_in_plane(
+    values: np.ndarray,
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    z: int,
+    floor: float,
+    uneven: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Mark window maxima above the floor, and objects that have a voxel which is none.
+
+    Other threads mark the same objects: all of them write the same value, and who reads it too early only looks at a
+    voxel for nothing.
+    """
+    for y in range(start[1], stop[1]):
+        for x in range(start[2], stop[2]):
+            number = labels[z, y, x]
+            # Voxels at the floor cannot be peaks, but they do tell whether the object is flat.
+            if number == 0 or (uneven[number] and not values[z, y, x] > floor):
+                continue
+            if _higher_beside(values, labels, start, stop, z, y, x) or _higher_in_window(
+                values, labels, start, stop, z, y, x
+            ):
+                uneven[number] = True
+            else:
+                found[y, x] = values[z, y, x] > floor
+
+
+@compiled()
+def _face_cross_fits(
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    number: int,
+    z: int,
+    y: int,
+    x: int,
+) -> bool:
+    """Whether a voxel and its six face neighbours are all of one object, inside the box."""
+    return (
+        start[0] < z < stop[0] - 1
+        and start[1] < y < stop[1] - 1
+        and start[2] < x < stop[2] - 1
+        and labels[z, y, x] == number
+        and labels[z - 1, y, x] == number
+        and labels[z + 1, y, x] == number
+        and labels[z, y - 1, x] == number
+        and labels[z, y + 1, x] == number
+        and labels[z, y, x - 1] == number
+        and labels[z, y, x + 1] == number
+    )
+
+
+@compiled()
+def _thin_parts_in_plane(
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    z: int,
+    uneven: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Of the candidates of flat objects, keep those that a binary opening with the face cross removes."""
+    for y in range(start[1], stop[1]):
+        for x in range(start[2], stop[2]):
+            number = labels[z, y, x]
+            if found[y, x] and not uneven[number]:
+                found[y, x] = not (
+                    _face_cross_fits(labels, start, stop, number, z, y, x)
+                    or _face_cross_fits(labels, start, stop, number, z - 1, y, x)
+                    or _face_cross_fits(labels, start, stop, number, z + 1, y, x)
+                    or _face_cross_fits(labels, start, stop, number, z, y - 1, x)
+                    or _face_cross_fits(labels, start, stop, number, z, y + 1, x)
+                    or _face_cross_fits(labels, start, stop, number, z, y, x - 1)
+                    or _face_cross_fits(labels, start, stop, number, z, y, x + 1)
+                )
+
+
+@compiled(parallel=True)
+def peaks_of_objects(
+    values: np.ndarray,
+    labels: np.ndarray,
+    count: int,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    floor: float,
+    found: np.ndarray,
+) -> None:
+    """Find the intensity peaks of what a box holds of every object.
+
+    A voxel is a candidate if no voxel of its object in the 5 x 5 x 5 window around it is higher. If that holds for
+    every voxel of an object, the object is flat, and only what a binary opening with the face cross removes (thin
+    parts; outside the box is background) are candidates. Candidates must exceed `floor`. Of candidates that touch,
+    also by an edge or a corner, the first in scan order is kept, and so on in scan order.
 
     Parameters
     ----------
     values : ndarray of float32 or float64, shape (Z, Y, X)
-        Intensities in the box. NaN is not allowed inside the object.
-    inside : ndarray of bool, shape (Z, Y, X)
-        Voxels of the object; all others, those of other objects included, count as lower than any of them.
+        Intensities. NaN is not allowed inside the objects.
+    labels : ndarray of int32, shape (Z, Y, X)
+        Objects 1..count, no two of which touch, not even by a corner; 0 elsewhere.
+    count : int
+    start, stop : (z, y, x)
+        The box; nothing beyond it is looked at.
     floor : float
-        Global minimum of the image that the box was cut from; a peak exceeds it strictly.
-
-    Returns
-    -------
-    peaks : ndarray of bool, shape (Z, Y, X)
-        The peaks.
-
-    Raises
-    ------
-    ValueError
-        If the two shapes differ.
+        Global minimum of the image that the array was cut from; a peak exceeds it strictly.
+    found : ndarray of bool, shape (Z, Y, X)
+        All False; the peaks are set.
 
     Notes
     -----
-    Peaks are to be kept in order of falling intensity, equal ones in scan order. Scan order alone does it:
-    two candidates at distance 1 lie in each other's windows, so neither is higher, and candidates further
-    apart do not affect each other.
+    Peaks are to be kept in order of falling intensity, equal ones in scan order. Scan order alone does it: two
+    candidates at distance 1 belong to one object and lie in each other's windows, so neither is higher, and candidates
+    further apart do not affect each other.
     """
-    peaks = object_candidates(values, inside, floor)
-    _keep_first(peaks)
-    return peaks
+    uneven = np.zeros(count + 1, dtype=np.bool_)
+    for z in prange(start[0], stop[0]):
+        _candidates_in_plane(values, labels, start, stop, z, floor, uneven, found[z])
+    for z in prange(start[0], stop[0]):
+        _thin_parts_in_plane(labels, start, stop, z, uneven, found[z])
+    _keep_first(found)
+
+
+@compiled()
+def _or_into(row: np.ndarray, out: np.ndarray) -> None:
+    for x in range(row.shape[0]):
+        out[x] |= row[x]
+
+
+@compiled(parallel=True)
+def dilate_by_faces(mask: np.ndarray, out: np.ndarray) -> None:
+    """Binary dilation with the face cross.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (Z, Y, X)
+    out : ndarray of bool, shape (Z, Y, X)
+        Written.
+    """
+    depth, height, width = mask.shape
+    for z in prange(depth):
+        for y in range(height):
+            row = out[z, y]
+            row[:] = mask[z, y]
+            _or_into(mask[z, y, 1:], row[: width - 1])
+            _or_into(mask[z, y, : width - 1], row[1:])
+            if z > 0:
+                _or_into(mask[z - 1, y], row)
+            if z < depth - 1:
+                _or_into(mask[z + 1, y], row)
+            if y > 0:
+                _or_into(mask[z, y - 1], row)
+            if y < height - 1:
+                _or_into(mask[z, y + 1], row)

@@ -1,7 +1,11 @@
-"""Medial axis of a plane by ordered deletion of simple pixels."""
+"""Thinning that keeps the medial axis of every plane, found by ordered deletion of simple pixels."""
+
+from math import sqrt
 
 import numpy as np
+from numba import prange
 
+from fastseg.kernels.cpu.distance import FAR, dtype_for, squared_distances, squared_in_plane
 from fastseg.kernels.jit import compiled
 
 
@@ -36,76 +40,188 @@ STAYS = _kept_by_window()
 
 
 @compiled()
-def background_neighbours(padded):
-    """Number of background pixels in the 3x3 window of every pixel; outside the plane is background.
-
-    Parameters
-    ----------
-    padded : bool (Y + 2, X + 2)
-        The plane with a border of background.
-
-    Returns
-    -------
-    int8 (Y, X)
-    """
-    ny, nx = padded.shape[0] - 2, padded.shape[1] - 2
-    found = np.empty((ny, nx), np.int8)
-    for y in range(ny):
-        for x in range(nx):
-            count = 9
-            for j in range(3):
-                for i in range(3):
-                    if padded[y + j, x + i]:
-                        count -= 1
-            found[y, x] = count
-    return found
+def _background_neighbours(mask, y, x):
+    """Number of background pixels in the 3x3 window of a pixel; outside the plane is background."""
+    count = 9
+    for j in range(max(y - 1, 0), min(y + 2, mask.shape[0])):
+        for i in range(max(x - 1, 0), min(x + 2, mask.shape[1])):
+            if mask[j, i]:
+                count -= 1
+    return count
 
 
 @compiled()
-def delete_in_order(padded, rows, columns, stays):
+def _order_of_visit(mask, squared):
+    """The foreground pixels by rising (distance, background neighbours, position): flat positions, by counting."""
+    height, width = mask.shape
+    highest, total = 0, 0
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                highest = max(highest, squared[y, x])
+                total += 1
+    starts = np.zeros(9 * highest + 10, np.int64)
+    keys = np.empty(total, np.int64)
+    k = 0
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                keys[k] = 9 * np.int64(squared[y, x]) + _background_neighbours(mask, y, x)
+                starts[keys[k] + 1] += 1
+                k += 1
+    for key in range(1, starts.size):
+        starts[key] += starts[key - 1]
+    order = np.empty(total, np.int64)
+    k = 0
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                order[starts[keys[k]]] = y * width + x
+                starts[keys[k]] += 1
+                k += 1
+    return order
+
+
+@compiled()
+def _delete_in_order(axis, order, stays):
     """Visit the foreground pixels once, deleting each that is not needed in the state of that moment.
 
     Parameters
     ----------
-    padded : bool (Y + 2, X + 2)
-        The plane with a border of background; becomes the medial axis.
-    rows, columns : int64 (n,)
-        The foreground pixels of the plane in the order of their visit.
+    axis : bool (Y, X)
+        The plane; becomes the medial axis.
+    order : int64 (n,)
+        Flat positions in the order of their visit.
     stays : bool (512,)
         `STAYS`.
     """
-    for k in range(rows.size):
-        y, x = rows[k], columns[k]
+    height, width = axis.shape
+    for k in range(order.size):
+        y, x = order[k] // width, order[k] % width
         pattern = 0
-        for j in range(3):
-            for i in range(3):
-                if padded[y + j, x + i]:
-                    pattern |= 1 << (3 * j + i)
+        for j in range(max(y - 1, 0), min(y + 2, height)):
+            for i in range(max(x - 1, 0), min(x + 2, width)):
+                if axis[j, i]:
+                    pattern |= 1 << (3 * (j - y + 1) + i - x + 1)
         if not stays[pattern]:
-            padded[y + 1, x + 1] = False
+            axis[y, x] = False
 
 
-def medial_axis(mask, distance):
-    """Medial axis of a plane (Blum, 1967): ordered deletion that keeps the topology.
+@compiled()
+def _any(mask):
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if mask[y, x]:
+                return True
+    return False
+
+
+@compiled()
+def _medial_axis(mask, squared, stays, axis):
+    """The medial axis of a plane with foreground; `squared` is room for distances."""
+    squared_in_plane(mask, FAR, squared)
+    if (
+        squared[0, 0] == FAR
+    ):  # no background: distances to the place before the first pixel, as SciPy takes them
+        for y in range(mask.shape[0]):
+            for x in range(mask.shape[1]):
+                squared[y, x] = (y + 1) ** 2 + x**2
+    axis[:] = mask
+    _delete_in_order(axis, _order_of_visit(mask, squared), stays)
+
+
+@compiled()
+def _further(squared, distance, found):
+    """Where the root of a squared distance exceeds a distance."""
+    for y in range(found.shape[0]):
+        for x in range(found.shape[1]):
+            found[y, x] = sqrt(np.float64(squared[y, x])) > distance
+
+
+@compiled()
+def _outside(axis, out):
+    for y in range(axis.shape[0]):
+        for x in range(axis.shape[1]):
+            out[y, x] = not axis[y, x]
+
+
+@compiled(parallel=True)
+def _far_from_axis(mask, distance, cap, room, stays, found):
+    for z in prange(mask.shape[0]):
+        if _any(mask[z]):
+            squared = np.empty(mask[z].shape, room.dtype)
+            axis = np.empty(mask[z].shape, np.bool_)
+            _medial_axis(mask[z], squared, stays, axis)
+            _outside(axis, found[z])
+            squared_in_plane(found[z], cap, squared)
+            _further(squared, distance, found[z])
+
+
+def far_from_axis(mask, distance):
+    """Pixels of each plane that lie further than a distance from its medial axis (Blum, 1967).
+
+    Parameters
+    ----------
+    mask : bool (Z, Y, X)
+    distance : float
+        In pixels.
+
+    Returns
+    -------
+    bool (Z, Y, X)
+        False in planes without foreground.
+
+    Notes
+    -----
+    The axis is what is left when pixels are visited by rising (distance to the background, number of background
+    neighbours, position) and deleted where the topology allows it. The last key replaces the random numbers of other
+    implementations, so the result is always the same.
+    """
+    found = np.zeros(mask.shape, bool)
+    cap = int(min(distance + 1, sqrt(FAR)) ** 2)  # a little more than the square of the distance
+    _far_from_axis(mask, distance, cap, np.empty(0, dtype_for(mask.shape[1:])), STAYS, found)
+    return found
+
+
+def medial_axis(mask):
+    """Medial axis of a plane: see `far_from_axis`.
 
     Parameters
     ----------
     mask : bool (Y, X)
-    distance : float64 (Y, X)
-        Distance of each pixel to the background.
 
     Returns
     -------
     bool (Y, X)
-
-    Notes
-    -----
-    Pixels are visited by rising (distance, number of background neighbours, position). The last key replaces the
-    random numbers of other implementations, so the result is always the same.
     """
-    padded = np.pad(mask, 1)
-    rows, columns = np.nonzero(mask)
-    corner = background_neighbours(padded)[rows, columns]
-    order = np.lexsort((corner, distance[rows, columns]))  # stable: equal keys stay in scan order
-    delete_in_order(padded, rows[order], columns[order], STAYS)
-    return padded[1:-1, 1:-1]
+    axis = np.zeros(mask.shape, bool)
+    if mask.any():
+        _medial_axis(mask, np.empty(mask.shape, dtype_for(mask.shape)), STAYS, axis)
+    return axis
+
+
+@compiled(parallel=True)
+def _peel(mask, removable, squared, reach, out):
+    for z in prange(mask.shape[0]):
+        for y in range(mask.shape[1]):
+            for x in range(mask.shape[2]):
+                out[z, y, x] = mask[z, y, x] and (squared[z, y, x] > reach or not removable[z, y, x])
+
+
+def peeled(mask, removable, thickness):
+    """A mask without those voxels of its outer layer that are removable.
+
+    Parameters
+    ----------
+    mask, removable : bool (Z, Y, X)
+    thickness : int
+        Of the layer: what an erosion with a ball of this radius removes. Nothing beyond the border is background.
+
+    Returns
+    -------
+    bool (Z, Y, X)
+    """
+    squared, out = np.empty(mask.shape, dtype_for(mask.shape)), np.empty(mask.shape, bool)
+    squared_distances(mask, thickness**2, squared)
+    _peel(mask, removable, squared, thickness**2, out)
+    return out

@@ -1,4 +1,4 @@
-"""Peaks of one object: against a plain SciPy implementation and the reference implementation."""
+"""Peaks of objects: against a plain SciPy implementation and the reference implementation."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage as ndi
 
-from fastseg.kernels.cpu.peaks import object_peaks
+from fastseg.kernels.cpu.peaks import dilate_by_faces, object_candidates, peaks_of_objects
 from tests.golden import archive
 
 FULL = np.ones((3, 3, 3), dtype=bool)
+
+
+def object_peaks(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
+    """The peaks of one object in its box."""
+    found = np.zeros(inside.shape, bool)
+    peaks_of_objects(values, inside.astype(np.int32), 1, (0, 0, 0), inside.shape, floor, found)
+    return found
 
 
 def peaks_by_scipy(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
@@ -50,6 +57,33 @@ def test_equals_scipy_where_intensities_tie(case: tuple[np.ndarray, np.ndarray, 
     peaks = object_peaks(values, inside, floor)
     assert peaks.dtype == bool
     np.testing.assert_array_equal(peaks, peaks_by_scipy(values, inside, floor))
+
+
+@settings(max_examples=100, deadline=None)
+@given(objects(), st.data())
+def test_many_objects_in_a_part_of_an_array(
+    case: tuple[np.ndarray, np.ndarray, float], data: st.DataObject
+) -> None:
+    values, inside, floor = case
+    labels, count = ndi.label(inside, FULL)
+    start = tuple(data.draw(st.integers(0, n)) for n in labels.shape)
+    stop = tuple(data.draw(st.integers(a, n)) for a, n in zip(start, labels.shape, strict=True))
+    found, expected = np.zeros(labels.shape, bool), np.zeros(labels.shape, bool)
+    peaks_of_objects(values, labels, count, start, stop, floor, found)
+    part = tuple(map(slice, start, stop))
+    for number in range(1, count + 1):
+        own = labels[part] == number
+        if own.any():
+            expected[part] |= peaks_by_scipy(values[part], own, floor)
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(objects())
+def test_dilation(case: tuple[np.ndarray, np.ndarray, float]) -> None:
+    _, mask, _ = case
+    out = np.empty_like(mask)
+    dilate_by_faces(mask, out)
+    np.testing.assert_array_equal(out, ndi.binary_dilation(mask))
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 37), (13, 21, 18), (11, 1, 30), (6, 25, 1), (1, 1, 50), (2, 2, 2)])
@@ -134,7 +168,7 @@ def test_inputs_are_not_modified_and_may_be_views() -> None:
 
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="values and inside must have the same shape"):
-        object_peaks(np.ones((2, 3, 4)), np.ones((2, 3, 3), dtype=bool), 0.0)
+        object_candidates(np.ones((2, 3, 4)), np.ones((2, 3, 3), dtype=bool), 0.0)
 
 
 def test_reproduces_the_reference() -> None:

@@ -1,5 +1,8 @@
 """Size filters and hole filling against SciPy and scikit-image, and the reference's results."""
 
+from collections.abc import Sequence
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +11,7 @@ from scipy import ndimage as ndi
 from skimage.measure import label
 from skimage.morphology import remove_small_objects as by_skimage
 
+from fastseg.arrays import Namespace
 from fastseg.operators import (
     fill_all_holes,
     fill_holes,
@@ -16,7 +20,27 @@ from fastseg.operators import (
     remove_small_objects,
     remove_small_objects_slices,
 )
-from tests.support import MASKS, frozen, golden, mask
+from fastseg.operators.registry import registry
+from fastseg.operators.run import apply
+from fastseg.tiling import Engine, Volume
+from fastseg.tiling.shelf import MemoryShelf, Shelf
+from fastseg.tiling.storage import Memory
+from fastseg.tiling.volume import PendingVolume
+from tests.support import MASKS, assert_identical, frozen, golden, mask
+
+
+class Painted:
+    """Storage in memory that keeps labels voxel by voxel, as a folder does."""
+
+    def volume(self, shape: Sequence[int], tile: Sequence[int], ns: Namespace) -> Volume:
+        return PendingVolume(tuple(shape), ns.xp)
+
+    def shelf(self) -> Shelf:
+        return MemoryShelf()
+
+    def release(self, item: Volume | Shelf) -> None:
+        pass
+
 
 SHAPES = [(7, 17, 19), (1, 17, 19), (7, 1, 19), (17, 19)]
 
@@ -201,3 +225,38 @@ def test_turning_the_plane(objects: np.ndarray, size: int) -> None:
     ):
         expected = np.rot90(operator(objects, **parameters), axes=axes)
         np.testing.assert_array_equal(operator(turned, **parameters), expected)
+
+
+@given(masks(), st.integers(0, 30), st.booleans(), st.booleans(), st.sampled_from([None, (2, 5, 4)]))
+def test_labels_of_the_array_library_lead_to_the_same(
+    objects: np.ndarray, size: int, slices: bool, fill_border: bool, tile: tuple[int, ...] | None
+) -> None:
+    """What a GPU does, which has no runs."""
+    cases = [
+        (label_objects, {}),
+        (remove_small_objects, {"min_size": size}),
+        (fill_holes, {"hole_min": 0, "hole_max": size, "slices": slices, "fill_border": fill_border}),
+        (fill_all_holes, {}),
+    ]
+    for operator, parameters in cases:
+        expected = operator(objects, **parameters)
+        with (
+            patch("fastseg.tiling.engine.has_runs", return_value=False),
+            patch("fastseg.tiling.labelled.has_runs", return_value=False),
+            patch("fastseg.tiling.labelled.find_runs", side_effect=AssertionError),
+        ):
+            got = apply(registry()[operator.__name__], objects, engine=Engine(tile=tile), **parameters)
+        assert_identical(got, expected)
+
+
+def test_holes_are_counted_across_tiles_however_labels_are_kept() -> None:
+    objects = mask("dense", (6, 20, 21), 8)
+    expected = fill_holes(objects, hole_min=2, hole_max=9, slices=False)
+    assert expected.sum() > objects.sum()
+    for tile in ((6, 20, 21), (3, 7, 8), (1, 1, 5)):
+        for storage in (Memory(), Painted()):
+            engine = Engine(tile=tile, storage=storage)
+            got = apply(
+                registry()["fill_holes"], objects, engine=engine, hole_min=2, hole_max=9, slices=False
+            )
+            assert_identical(got, expected)

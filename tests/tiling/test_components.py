@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from fastseg.tiling import ArrayVolume, Engine, Labels, Objects
-from fastseg.tiling.components import find_components, structure_of
+from fastseg.tiling import ArrayVolume, Engine, Labels, Objects, Table
+from fastseg.tiling.components import find_components, merge_rows, structure_of
 from fastseg.tiling.executors import Serial
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.packed import gather_object
@@ -159,6 +159,22 @@ def test_crossing_objects_and_their_boxes(case: tuple[np.ndarray, tuple[int, ...
         first = int(components.offsets[tile_number]) + 1
         for label, number in enumerate(final[1:]):
             assert alone[first + label] == (number not in expected)
+
+
+def test_rows_of_tiles_are_merged_by_number() -> None:
+    swapped = (
+        np.array([0, 2, 1]),
+        np.array([7, 10, 20]),
+    )  # another tile holds the first voxel of the second label
+    twice = (np.array([0, 2, 2]), np.array([1, 3, 4]))
+    only = (np.array([0, 1]), np.array([2, 5]))
+    table = Table(never, "add", 0)
+    assert merge_rows(table, 2, [swapped]).tolist() == [7, 20, 10]
+    assert merge_rows(table, 2, [twice, only]).tolist() == [3, 5, 7]
+    assert merge_rows(table, 2, [(np.arange(3), np.array([1, 1, 1])), swapped, twice]).tolist() == [9, 21, 18]
+    largest = Table(never, "maximum", -1)
+    assert merge_rows(largest, 2, [twice, only]).tolist() == [2, 5, 4]
+    assert merge_rows(largest, 2, [only]).tolist() == [2, 5, -1]
 
 
 class Far:

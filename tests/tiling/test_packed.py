@@ -12,7 +12,6 @@ from scipy import ndimage as ndi
 
 from fastseg.errors import UsageError
 from fastseg.kernels.cpu.packed import flood_packed, peaks_packed
-from fastseg.kernels.cpu.peaks import object_peaks
 from fastseg.kernels.cpu.watershed import flood
 from fastseg.operators import local_maxima
 from fastseg.operators.registry import get_operator
@@ -22,6 +21,7 @@ from fastseg.tiling.packed import PackedObject
 from fastseg.tiling.program import Node, flatten
 from fastseg.tiling.rules import Objects
 from fastseg.types import Box
+from tests.kernels.test_peaks import object_peaks
 from tests.support import MASKS, image, mask
 
 
@@ -39,14 +39,15 @@ def objects(draw: st.DrawFn) -> np.ndarray:
     return inside
 
 
-@given(objects(), st.integers(0, 99), st.booleans())
-def test_flood(inside: np.ndarray, seed: int, lines: bool) -> None:
+@given(objects(), st.integers(0, 99))
+def test_flood(inside: np.ndarray, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    cost = rng.integers(-3, 1, inside.shape).astype(np.float64)
+    squared = rng.integers(1, 6, inside.shape)
     seeds = np.where(rng.random(inside.shape) < 0.1, rng.integers(1, 5, inside.shape), 0).astype(np.int32)
-    item = packed(inside, cost, seeds)
-    expected = flood(cost, np.where(inside, seeds, 0).astype(np.int32), inside, lines)
-    found = flood_packed(*item.arrays, item.positions, item.shape, lines)
+    item = packed(inside, squared, seeds)
+    cost = -np.sqrt(squared)
+    expected = flood(cost, np.where(inside, seeds, 0).astype(np.int32), inside, True)
+    found = flood_packed(*item.arrays, item.positions, item.shape)
     np.testing.assert_array_equal(found, expected[inside])
 
 
@@ -76,10 +77,10 @@ def test_distances_in_windows(inside: np.ndarray, halo: int, limit: int) -> None
     item = packed(inside)
     with patch("fastseg.tiling.packed._FIRST_HALO", halo):
         try:
-            found = item.distances(limit)
+            found = item.squared_distances(limit)
         except UsageError:
             assume(False)
-    np.testing.assert_array_equal(found, ndi.distance_transform_edt(inside)[inside])
+    np.testing.assert_array_equal(np.sqrt(found), ndi.distance_transform_edt(inside)[inside])
 
 
 def test_an_object_too_thick_for_any_window_is_refused() -> None:
@@ -88,7 +89,7 @@ def test_an_object_too_thick_for_any_window_is_refused() -> None:
     with pytest.raises(
         UsageError, match=r"at least \d+ voxels thick .* room for 2,000 voxels .* larger --memory"
     ):
-        packed(inside).distances(2000)
+        packed(inside).squared_distances(2000)
 
 
 def net(shape: tuple[int, ...]) -> np.ndarray:

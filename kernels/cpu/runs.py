@@ -1,0 +1,113 @@
+"""What is done with components that are known as runs: painting values of theirs, and finding those at the sides."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastseg.kernels.jit import compiled
+from fastseg.kernels.threads import fitting
+
+__all__ = ["lookup", "mark_sides", "paint"]
+
+
+@compiled(parallel=True)
+def _paint(
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    height: int,
+    start: tuple[int, int, int],
+    values: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    depth, lines, width = out.shape
+    outside = values[0]
+    for task in prange(depth * lines):
+        z, y = task // lines, task % lines
+        row = (z + start[0]) * height + y + start[1]
+        line = out[z, y]
+        line[:] = outside
+        for run in range(rows[row], rows[row + 1]):
+            value = values[ids[run]]
+            low = max(edges[2 * run] - start[2], 0)
+            high = min(edges[2 * run + 1] - start[2], width)
+            if value != outside and low < high:
+                line[low:high] = value
+
+
+def paint(
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    height: int,
+    start: tuple[int, int, int],
+    values: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write a value of its component to every voxel of a box.
+
+    Parameters
+    ----------
+    rows, edges, ids : ndarray
+        See `labelling.find_runs`.
+    height : int
+        Rows of a plane.
+    start : (z, y, x)
+        Where the box begins.
+    values : ndarray, shape (count + 1,)
+        What to write outside all components, and in each of them.
+    out : ndarray of the dtype of `values`, shape (Z, Y, X)
+        The box.
+    """
+    with fitting(out.size):
+        _paint(rows, edges, ids, height, start, values, out)
+
+
+@compiled()
+def mark_sides(
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    shape: tuple[int, int, int],
+    sides: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Write 1 for every component that has a voxel at one of some sides of the mask.
+
+    Parameters
+    ----------
+    rows, edges, ids : ndarray
+        See `labelling.find_runs`.
+    shape : (Z, Y, X)
+        Of the mask.
+    sides : ndarray of bool, shape (3, 2)
+        Whether the first and the last plane, row and column count.
+    found : ndarray of int8, shape (count + 1,)
+    """
+    depth, height, width = shape
+    for row in range(depth * height):
+        z, y = row // height, row % height
+        whole = (sides[0, 0] and z == 0) or (sides[0, 1] and z == depth - 1)
+        whole = whole or (sides[1, 0] and y == 0) or (sides[1, 1] and y == height - 1)
+        first, last = rows[row], rows[row + 1]
+        if whole:
+            for run in range(first, last):
+                found[ids[run]] = 1
+        elif first < last:
+            if sides[2, 0] and edges[2 * first] == 0:
+                found[ids[first]] = 1
+            if sides[2, 1] and edges[2 * last - 1] == width:
+                found[ids[last - 1]] = 1
+
+
+@compiled(parallel=True)
+def _lookup(values: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
+    for i in prange(ids.shape[0]):
+        out[i] = values[ids[i]]
+
+
+def lookup(values: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
+    """``out[i] = values[ids[i]]`` for flat arrays."""
+    with fitting(out.size):
+        _lookup(values, ids, out)

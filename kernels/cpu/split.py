@@ -1,0 +1,259 @@
+"""Cutting many objects at once by floods of their distance to the background, with lines between the basins.
+
+The same as `watershed.flood` with lines and minus the distance as cost, for every object on its own: entries are
+ordered by (distance, the largest first; age; position). Squared distances are integers, and a voxel waits once at most,
+so one array with a part for each distance, as long as there are voxels of it, is a queue with that order: entries of
+one distance leave it in the order in which they came, and nothing is ever compared or moved.
+
+Objects do not touch by a face, so all of them are flooded in the same arrays, each by one thread. What ``out`` says of
+a voxel during the flood: 0, not reached; minus a label, waiting (a seed that waits has its label); a label, labelled;
+`CLOSED`, a line, a seed between two basins, or not in an object. ``squared`` keeps what a closed voxel gets in the end.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import prange
+
+from fastseg.kernels.cpu.prefetch import prefetch
+from fastseg.kernels.jit import compiled
+
+__all__ = ["CLOSED", "cut_objects"]
+
+CLOSED = -(2**31)
+"""Not the negative of any label that an int32 can hold."""
+
+
+_AHEAD = 12
+"""How many voxels before its turn the surroundings of a voxel are asked for."""
+
+
+@compiled()
+def _face_neighbours(position: int, height: int, width: int, size: int, found: np.ndarray) -> int:
+    """Write a voxel's neighbours, in the order -z, -y, -x, +x, +y, +z, to `found`; return their number."""
+    plane = height * width
+    row = position // width
+    x = position - row * width
+    y = row % height
+    count = 0
+    if position >= plane:
+        found[count] = position - plane
+        count += 1
+    if y > 0:
+        found[count] = position - width
+        count += 1
+    if x > 0:
+        found[count] = position - 1
+        count += 1
+    if x < width - 1:
+        found[count] = position + 1
+        count += 1
+    if y < height - 1:
+        found[count] = position + width
+        count += 1
+    if position + plane < size:
+        found[count] = position + plane
+        count += 1
+    return count
+
+
+@compiled()
+def _flood(
+    seeds: np.ndarray,
+    squared: np.ndarray,
+    out: np.ndarray,
+    height: int,
+    width: int,
+    queue: np.ndarray,
+    head: np.ndarray,
+    tail: np.ndarray,
+    near: np.ndarray,
+) -> None:
+    """Flood one object from its seeds, given in scan order; all parts of the queue are empty before and after."""
+    plane = height * width
+    level = 0
+    for k in range(seeds.shape[0]):
+        here = squared[seeds[k]]
+        level = max(level, here)
+        queue[tail[here]] = seeds[k]
+        tail[here] += 1
+    while level > 0:
+        if head[level] == tail[level]:
+            level -= 1
+            continue
+        position = np.int64(queue[head[level]])
+        head[level] += 1
+        if head[level] + _AHEAD < tail[level]:  # the flood jumps about, and memory is slow to answer
+            ahead = np.int64(queue[head[level] + _AHEAD])
+            for step in (-plane, -width, 0, width, plane):
+                prefetch(out, ahead + step)
+                prefetch(squared, ahead + step)
+        label = abs(out[position])
+        count = _face_neighbours(position, height, width, out.shape[0], near)
+        met = out.dtype.type(0)
+        line = False
+        for k in range(count):
+            there = out[near[k]]
+            if there > 0:
+                line = line or (met > 0 and there != met)
+                met = there
+        if line:
+            squared[position] = label if out[position] > 0 else 0
+            out[position] = CLOSED
+            continue
+        out[position] = label
+        for k in range(count):
+            neighbour = near[k]
+            if out[neighbour] == 0:
+                out[neighbour] = -label
+                here = squared[neighbour]
+                level = max(level, here)
+                queue[tail[here]] = neighbour
+                tail[here] += 1
+
+
+@compiled()
+def _shares(sizes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Objects by falling size, and the thread that takes each: the one with least to do by then. Size 0 is nobody's."""
+    order = np.argsort(-sizes)
+    load = np.zeros(count, np.int64)
+    owner = np.full(sizes.shape[0], -1, np.int64)
+    for number in order:
+        if sizes[number] > 0:
+            least = np.argmin(load)
+            owner[number] = least
+            load[least] += sizes[number]
+    return order, owner
+
+
+@compiled()
+def _count(labels: np.ndarray, seeds: np.ndarray, voxels: np.ndarray, sown: np.ndarray) -> None:
+    """Add the voxels of every object and its seeds to `voxels` and `sown`, shape (n + 1,)."""
+    for position in range(labels.shape[0]):
+        number = labels[position]
+        if number > 0:
+            voxels[number] += 1
+            if seeds[position] > 0:
+                sown[number] += 1
+
+
+@compiled()
+def _gather(
+    labels: np.ndarray,
+    seeds: np.ndarray,
+    squared: np.ndarray,
+    owner: np.ndarray,
+    filled: np.ndarray,
+    places: np.ndarray,
+    voxels: np.ndarray,
+) -> None:
+    """Write the positions of the seeds, and count the voxels that every thread will meet at every distance.
+
+    Parameters
+    ----------
+    labels, seeds, squared : shape (voxels,)
+    owner : (n + 1,)
+        Thread of an object; -1 for one that is not flooded.
+    filled : (n + 1,)
+        Where the seeds of an object begin in `places`; moved to their end.
+    places : (seeds,)
+        Written.
+    voxels : (threads, levels)
+        Added to.
+    """
+    for position in range(labels.shape[0]):
+        number = labels[position]
+        if number > 0 and owner[number] >= 0:
+            voxels[owner[number], squared[position]] += 1
+            if seeds[position] > 0:
+                places[filled[number]] = position
+                filled[number] += 1
+
+
+@compiled()
+def _open_plane(labels: np.ndarray, seeds: np.ndarray, squared: np.ndarray, out: np.ndarray) -> int:
+    highest = 0
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if labels[y, x] > 0:
+                out[y, x] = max(seeds[y, x], 0)
+                highest = max(highest, squared[y, x])
+            else:
+                out[y, x] = CLOSED
+    return highest
+
+
+@compiled(parallel=True)
+def _open(labels: np.ndarray, seeds: np.ndarray, squared: np.ndarray, out: np.ndarray) -> int:
+    """Set every voxel's state before the flood; return the largest squared distance."""
+    highest = np.zeros(labels.shape[0], np.int64)
+    for z in prange(labels.shape[0]):
+        highest[z] = _open_plane(labels[z], seeds[z], squared[z], out[z])
+    return highest.max()
+
+
+@compiled(parallel=True)
+def _close(squared: np.ndarray, out: np.ndarray) -> None:
+    """Give closed voxels what they are in the end."""
+    for z in prange(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                if out[z, y, x] == CLOSED:
+                    out[z, y, x] = squared[z, y, x]
+
+
+@compiled(parallel=True)
+def _flood_all(
+    order: np.ndarray,
+    owner: np.ndarray,
+    places: np.ndarray,
+    ends: np.ndarray,
+    voxels: np.ndarray,
+    squared: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Flood the objects of a volume; the seeds of object n end at ``ends[n]`` and begin where those of n - 1 end."""
+    _, height, width = out.shape
+    flat, far = out.reshape(-1), squared.reshape(-1)
+    for thread in prange(voxels.shape[0]):
+        tail = np.cumsum(voxels[thread])
+        queue = np.empty(tail[-1], squared.dtype)
+        tail -= voxels[thread]
+        head = tail.copy()
+        near = np.empty(6, np.int64)
+        for number in order:
+            if owner[number] == thread:
+                own = places[ends[number - 1] : ends[number]]
+                _flood(own, far, flat, height, width, queue, head, tail, near)
+
+
+def cut_objects(
+    labels: np.ndarray, count: int, seeds: np.ndarray, squared: np.ndarray, out: np.ndarray
+) -> None:
+    """Cut objects between their seeds by floods from the seeds, deepest voxels first.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (Z, Y, X), C-contiguous
+        Objects 1..count, no two of which touch by a face; 0 elsewhere.
+    count : int
+    seeds : ndarray of int32 or int64, shape (Z, Y, X), C-contiguous
+        Labels to start from, above 0; those outside the objects are ignored.
+    squared : ndarray of int32 or int64, shape (Z, Y, X), C-contiguous
+        Squared distances to the background: above 0 in the objects, 0 elsewhere. At least as wide as the seeds.
+        Destroyed.
+    out : ndarray of the type of `seeds`, shape (Z, Y, X), C-contiguous
+        Written: labels of the basins; 0 outside the objects, on lines, and in objects without a seed.
+    """
+    levels = _open(labels, seeds, squared, out) + 1
+    sizes, sown = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    flat = labels.reshape(-1), seeds.reshape(-1)
+    _count(*flat, sizes, sown)
+    order, owner = _shares(np.where(sown > 0, sizes, 0), numba.get_num_threads())
+    ends = np.cumsum(sown)
+    places = np.empty(ends[-1], squared.dtype)
+    voxels = np.zeros((owner.max() + 1, levels), np.int64)
+    _gather(*flat, squared.reshape(-1), owner, ends - sown, places, voxels)
+    _flood_all(order, owner, places, ends, voxels, squared, out)
+    _close(squared, out)
