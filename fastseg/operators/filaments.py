@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from fastseg.arrays import to_host
 from fastseg.arrays.filters import gaussian_filter
 from fastseg.errors import InputError
 from fastseg.operators.smoothing import gaussian_reach
@@ -20,6 +21,8 @@ from fastseg.types import Array
 _TRUNCATE = 3.0
 _STENCIL = 2
 """The first difference applied twice reaches two voxels."""
+_BATCH = 1 << 21
+"""Pixels that are smoothed beside the projection at a time: copies of them stay in cache."""
 
 
 class VesselnessParams(Params):
@@ -157,7 +160,7 @@ def _eigenvalues_2d(block: Block) -> tuple[Array, np.ndarray]:
     larger = xp.empty((1, smooth.shape[0], columns.stop - columns.start), np.float32)
     lowest = xp.empty(larger.shape[:2], np.float32)
     kernel = block.ns.kernel("vesselness")
-    kernel.eigenvalues_2d(smooth[None], _weight(sigma), columns.start, larger, lowest)
+    kernel.eigenvalues_2d(smooth[None], _weight(sigma), columns.start, larger.shape[2], larger, lowest)
     core = larger[0, rows]
     return core, np.asarray([float(core.min())])
 
@@ -215,23 +218,24 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     width = min(nx, 2 * reach)
     columns = 2 * nx if width == nx else nx + reach
     beyond = np.inf
-    rows = xp.empty((1, ny), np.float32)
     if width < nx:
+        rows = xp.empty((1, ny), np.float32)
         alone = gaussian_filter(block.ns, projection, sigma, mode="nearest", truncate=_TRUNCATE)
         rest = xp.empty((1, ny, nx - reach), np.float32)
-        kernel.eigenvalues_2d(alone[None], _weight(sigma), reach, rest, rows)
+        kernel.eigenvalues_2d(alone[None], _weight(sigma), reach, nx - reach, rest, rows)
         beyond = float(rows.min())
     larger = xp.empty(image.shape, np.float32)
-    lowest = np.empty(planes, np.float64)
-    joined = xp.empty((1, ny, nx + width), np.float32)
-    joined[0, :, nx:] = projection[:, :width]
-    whole = xp.empty((1, ny, columns), np.float32)
-    for z in range(planes):
-        joined[0, :, :nx] = image[z]
-        smooth = gaussian_filter(block.ns, joined, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
-        kernel.eigenvalues_2d(smooth, _weight(sigma), 0, whole, rows)
-        larger[z] = whole[0, :, :nx]
-        lowest[z] = min(float(rows.min()), beyond)
+    batch = max(1, _BATCH // (ny * (nx + width)))
+    joined = xp.empty((min(batch, planes), ny, nx + width), np.float32)
+    joined[:, :, nx:] = projection[:, :width]
+    rows = xp.empty((planes, ny), np.float32)
+    for z in range(0, planes, batch):
+        some = slice(z, min(z + batch, planes))
+        part = joined[: some.stop - z]
+        part[:, :, :nx] = image[some]
+        smooth = gaussian_filter(block.ns, part, (0, sigma, sigma), mode="nearest", truncate=_TRUNCATE)
+        kernel.eigenvalues_2d(smooth, _weight(sigma), 0, columns, larger[some], rows[some])
+    lowest = np.minimum(to_host(rows.min(axis=1)).astype(np.float64), beyond)
     return larger, per_plane(lowest, core, block.place.shape, np.inf)
 
 

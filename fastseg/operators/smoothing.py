@@ -156,12 +156,11 @@ def _diffuse(block: Block) -> Array:
     (mean,) = block.values
     if mean <= 0:
         return image
-    start, stop = _inner(block.place.core, block.place.box)
+    start, _ = _inner(block.place.core, block.place.box)
     out = block.ns.xp.empty(block.place.core.shape, np.float32)
     inverse = np.float32(-1 / (2 * block.params.conductance**2 * mean))
-    runs = 32  # enough for the threads of a large node to share the work evenly
     step = np.float32(block.params.time_step)
-    block.ns.kernel("diffusion").step(image, _weights(block.params), inverse, step, start, stop, runs, out)
+    block.ns.kernel("diffusion").step(image, _weights(block.params), inverse, step, start, out)
     return out
 
 

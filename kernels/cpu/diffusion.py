@@ -1,10 +1,44 @@
-"""One iteration of gradient anisotropic diffusion, and the exact sum of squared gradients it needs."""
+"""One iteration of gradient anisotropic diffusion, and the exact sum of squared gradients it needs.
+
+Loops run over whole rows of the array, whose ends are computed apart, so that they vectorise without a branch; columns
+outside the box are thrown away.
+"""
 
 import numpy as np
 from numba import prange
 
 from fastseg.kernels.jit import compiled
-from fastseg.kernels.voxel.diffusion import squared_gradient, x_face, y_face, z_face
+from fastseg.kernels.voxel.diffusion import face_factors, face_flux, fixed_point, squared_gradient
+
+_ROWS = 32
+_PLANES = 32
+"""Rows and planes of a task. What its rows share stays in the cache of a core; at its first row and plane, fluxes are
+computed once more."""
+
+
+@compiled()
+def _square_at(row, rear, front, upper, lower, x, weights, scale):
+    last = row.shape[0] - 1
+    c = row[min(x + 1, last)] - row[max(x - 1, 0)]
+    return fixed_point(squared_gradient(front[x] - rear[x], lower[x] - upper[x], c, weights), scale)
+
+
+@compiled()
+def _squares(row, rear, front, upper, lower, start, stop, weights, scale):
+    """Sum over the columns from `start` to `stop` of a row, given the rows around it."""
+    nx = row.shape[0]
+    first, end = max(start, 1), min(stop, nx - 1)
+    total = np.int64(0)
+    if start < first:
+        total += _square_at(row, rear, front, upper, lower, 0, weights, scale)
+    if end < stop and nx > 1:
+        total += _square_at(row, rear, front, upper, lower, nx - 1, weights, scale)
+    left, right = row[first - 1 :], row[first + 1 :]
+    rear, front, upper, lower = rear[first:], front[first:], upper[first:], lower[first:]
+    for x in range(end - first):
+        value = squared_gradient(front[x] - rear[x], lower[x] - upper[x], right[x] - left[x], weights)
+        total += fixed_point(value, scale)
+    return total
 
 
 @compiled(parallel=True)
@@ -20,25 +54,112 @@ def squared_gradients(image, weights, start, stop, scale, rows):
     start, stop : 3 ints
         The box.
     scale : float
-        Fixed-point units per unit of squared gradient.
+        Fixed-point units per unit of squared gradient; no voxel may have more than 2**51.
     rows : int64 (rows of the box,)
         Written. A sum of integers is the same in any order.
     """
+    nz, ny = image.shape[0], image.shape[1]
     dy = stop[1] - start[1]
     for row in prange(rows.size):
-        total = np.int64(0)
-        for x in range(start[2], stop[2]):
-            value = squared_gradient(image, weights, row // dy + start[0], row % dy + start[1], x)
-            total += np.int64(np.float64(value) * scale + 0.5)
-        rows[row] = total
+        z = row // dy + start[0]
+        y = row % dy + start[1]
+        rear, front = image[max(z - 1, 0), y], image[min(z + 1, nz - 1), y]
+        upper, lower = image[z, max(y - 1, 0)], image[z, min(y + 1, ny - 1)]
+        rows[row] = _squares(image[z, y], rear, front, upper, lower, start[2], stop[2], weights, scale)
+
+
+@compiled()
+def _flux_at(near, far, near_low, near_high, far_low, far_high, x, factors):
+    left, right = max(x - 1, 0), min(x + 1, near.shape[0] - 1)
+    a = (near_high[x] - near_low[x]) + (far_high[x] - far_low[x])
+    b = (near[right] - near[left]) + (far[right] - far[left])
+    return face_flux(far[x] - near[x], a, b, factors)
+
+
+@compiled()
+def _fluxes(near, far, near_low, near_high, far_low, far_high, factors, out):
+    """Fluxes from a row to the next one along z or y; the rows around each lie along the other of the two axes."""
+    last = near.shape[0] - 1
+    for x in range(1, last):
+        a = (near_high[x] - near_low[x]) + (far_high[x] - far_low[x])
+        b = (near[x + 1] - near[x - 1]) + (far[x + 1] - far[x - 1])
+        out[x] = face_flux(far[x] - near[x], a, b, factors)
+    out[0] = _flux_at(near, far, near_low, near_high, far_low, far_high, 0, factors)
+    out[last] = _flux_at(near, far, near_low, near_high, far_low, far_high, last, factors)
+
+
+@compiled()
+def _fluxes_along(row, rear, front, upper, lower, factors, out):
+    """Fluxes along a row; `out` holds that from x - 1 to x at x, and stays as it is at both ends."""
+    for x in range(row.shape[0] - 1):
+        a = (front[x] - rear[x]) + (front[x + 1] - rear[x + 1])
+        b = (lower[x] - upper[x]) + (lower[x + 1] - upper[x + 1])
+        out[x + 1] = face_flux(row[x + 1] - row[x], a, b, factors)
+
+
+@compiled()
+def _advance(row, below, front, behind, down, along, out):
+    for x in range(out.shape[0]):
+        out[x] = row[x] + ((front[x] - below[x]) + (down[x] - behind[x]) + (along[x + 1] - along[x]))
+
+
+@compiled()
+def _task(image, factors, start, first_z, end_z, first_y, end_y, out):
+    """The step in a few rows of a few planes."""
+    nz, ny, nx = image.shape
+    z0, y0, x0 = start
+    of_z, of_y, of_x = factors
+    # fluxes that leave towards the next plane and row, of the current ones and those before in turn
+    planes = np.zeros((2, end_y - first_y, nx), np.float32)
+    rows = np.zeros((2, nx), np.float32)
+    along = np.zeros(nx + 1, np.float32)
+    for z in range(max(first_z - 1, 0), end_z):
+        rear, here, front = image[max(z - 1, 0)], image[z], image[min(z + 1, nz - 1)]
+        below, leaving = planes[(z + 1) & 1], planes[z & 1]
+        for y in range(first_y, end_y):
+            upper, lower = max(y - 1, 0), min(y + 1, ny - 1)
+            if z + 1 < nz:
+                _fluxes(
+                    here[y],
+                    front[y],
+                    here[upper],
+                    here[lower],
+                    front[upper],
+                    front[lower],
+                    of_z,
+                    leaving[y - first_y],
+                )
+            else:
+                leaving[y - first_y] = np.float32(0.0)
+        if z < first_z:
+            continue
+        rows[(first_y + 1) & 1] = np.float32(
+            0.0
+        )  # through the image's border, unless the row before says otherwise
+        for y in range(max(first_y - 1, 0), end_y):
+            upper, lower = max(y - 1, 0), min(y + 1, ny - 1)
+            behind, down = rows[(y + 1) & 1], rows[y & 1]
+            if y + 1 < ny:
+                _fluxes(here[y], here[lower], rear[y], front[y], rear[lower], front[lower], of_y, down)
+            else:
+                down[:] = np.float32(0.0)
+            if y < first_y:
+                continue
+            _fluxes_along(here[y], rear[y], front[y], here[upper], here[lower], of_x, along)
+            _advance(
+                here[y, x0:],
+                below[y - first_y, x0:],
+                leaving[y - first_y, x0:],
+                behind[x0:],
+                down[x0:],
+                along[x0:],
+                out[z - z0, y - y0],
+            )
 
 
 @compiled(parallel=True)
-def step(image, weights, inverse, time_step, start, stop, runs, out):
+def step(image, weights, inverse, time_step, start, out):
     """One explicit step of gradient anisotropic diffusion in a box.
-
-    Each face's flux is computed once: the planes of the box are shared out in runs, and a run carries the fluxes of
-    the plane and row before along.
 
     Parameters
     ----------
@@ -49,38 +170,17 @@ def step(image, weights, inverse, time_step, start, stop, runs, out):
     inverse : float32
         ``-1 / (2 conductance**2 G)`` with G the mean squared gradient of the whole volume.
     time_step : float32
-    start, stop : 3 ints
-        The box.
-    runs : int
-        Into how many runs of planes the work is cut; the result does not depend on it.
+    start : 3 ints
+        First voxel of the box.
     out : float32, shape of the box
         Written.
     """
-    nz, ny, nx = image.shape
-    z0, y0, x0 = start[0], start[1], start[2]
-    dz, dy, dx = out.shape
-    runs = max(1, min(dz, runs))
-    zero = np.float32(0.0)
-    for run in prange(runs):
-        first = z0 + run * dz // runs
-        end = z0 + (run + 1) * dz // runs
-        below = np.zeros((dy, dx), np.float32)
-        behind = np.zeros(dx, np.float32)
-        if first > 0:
-            for y in range(dy):
-                for x in range(dx):
-                    below[y, x] = z_face(image, weights, first - 1, y + y0, x + x0, inverse)
-        for z in range(first, end):
-            for x in range(dx):
-                behind[x] = zero if y0 == 0 else y_face(image, weights, z, y0 - 1, x + x0, inverse)
-            for y in range(y0, y0 + dy):
-                left = zero if x0 == 0 else x_face(image, weights, z, y, x0 - 1, inverse)
-                for x in range(x0, x0 + dx):
-                    front = zero if z == nz - 1 else z_face(image, weights, z, y, x, inverse)
-                    down = zero if y == ny - 1 else y_face(image, weights, z, y, x, inverse)
-                    right = zero if x == nx - 1 else x_face(image, weights, z, y, x, inverse)
-                    change = (front - below[y - y0, x - x0]) + (down - behind[x - x0]) + (right - left)
-                    out[z - z0, y - y0, x - x0] = image[z, y, x] + time_step * change
-                    below[y - y0, x - x0] = front
-                    behind[x - x0] = down
-                    left = right
+    dz, dy = out.shape[0], out.shape[1]
+    z0, y0 = start[0], start[1]
+    blocks = (dy + _ROWS - 1) // _ROWS
+    for task in prange(blocks * ((dz + _PLANES - 1) // _PLANES)):
+        z = task // blocks * _PLANES
+        y = task % blocks * _ROWS
+        end_z, end_y = min(z + _PLANES, dz), min(y + _ROWS, dy)
+        factors = face_factors(weights, inverse, time_step)
+        _task(image, factors, start, z + z0, end_z + z0, y + y0, end_y + y0, out)

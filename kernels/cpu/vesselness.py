@@ -1,12 +1,82 @@
-"""Hessian eigenvalues and ridge response, fused over rows."""
+"""Hessian eigenvalues and ridge response, row by row."""
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
+from fastseg.kernels.cpu.hessian import WIDTH, across_planes, in_plane
 from fastseg.kernels.jit import compiled
 from fastseg.kernels.voxel.eigen import by_magnitude_2, by_magnitude_3, eigenvalues_2x2, eigenvalues_3x3
-from fastseg.kernels.voxel.hessian import hessian_2d, hessian_3d
 from fastseg.kernels.voxel.vesselness import response
+
+_ROWS = 8
+"""Rows that are computed one after the other with the same scratch memory."""
+_INFINITY = np.float32(np.inf)
+_ZERO = np.float32(0.0)
+
+
+@njit(forceinline=True)
+def _sorted_3d(lines, x):
+    """Eigenvalues by rising magnitude from lines of zz, zy, zx, yy, xx, yx."""
+    a, b, c = eigenvalues_3x3(
+        np.float64(lines[x]),
+        np.float64(lines[x + 3 * WIDTH]),
+        np.float64(lines[x + 4 * WIDTH]),
+        np.float64(lines[x + WIDTH]),
+        np.float64(lines[x + 2 * WIDTH]),
+        np.float64(lines[x + 5 * WIDTH]),
+    )
+    return by_magnitude_3(a, b, c)
+
+
+@njit(forceinline=True)
+def _sorted_2d(lines, x):
+    """Eigenvalues by rising magnitude from lines of yy, xx, yx."""
+    yy, xx, yx = lines[x], lines[x + WIDTH], lines[x + 2 * WIDTH]
+    a, b = eigenvalues_2x2(np.float64(yy), np.float64(xx), np.float64(yx))
+    return by_magnitude_2(a, b)
+
+
+@compiled()
+def _two_of_3d(lines, count):
+    """The second and third eigenvalue, into the first two lines."""
+    for x in range(count):
+        _, second, third = _sorted_3d(lines, x)
+        lines[x] = np.float32(second)
+        lines[x + WIDTH] = np.float32(third)
+
+
+@compiled()
+def _one_of_3d(lines, count, index):
+    for x in range(count):
+        first, second, third = _sorted_3d(lines, x)
+        lines[x] = np.float32(first if index == 0 else second if index == 1 else third)
+
+
+@compiled()
+def _one_of_2d(lines, count, index):
+    for x in range(count):
+        first, second = _sorted_2d(lines, x)
+        lines[x] = np.float32(first if index == 0 else second)
+
+
+@compiled()
+def _clear_dark(lines, count):
+    """Set the first line to 0 where the second is not negative."""
+    for x in range(count):
+        lines[x] = lines[x] if lines[x + WIDTH] < _ZERO else _ZERO
+
+
+@compiled()
+def _smallest(values):
+    """The smallest value, by halves: a running minimum would not vectorise. The values are lost."""
+    n = values.shape[0]
+    while n > 1:
+        half = (n + 1) // 2
+        low, high = values[:half], values[half:n]
+        for x in range(n - half):
+            low[x] = min(low[x], high[x])
+        n = half
+    return values[0]
 
 
 @compiled(parallel=True)
@@ -28,24 +98,31 @@ def eigenvalues_3d(smooth, scale, start, middle, last, lowest):
     """
     nz, ny, nx = middle.shape
     keep = last.size > 0
-    for row in prange(nz * ny):
-        z = row // ny
-        y = row % ny
-        low = np.float32(np.inf)
-        for x in range(nx):
-            zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z + start[0], y + start[1], x + start[2])
-            a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
-            _, second, third = by_magnitude_3(a, b, c)
-            largest = np.float32(third)
-            low = min(low, largest)
-            middle[z, y, x] = np.float32(second) if keep or largest < np.float32(0.0) else np.float32(0.0)
-            if keep:
-                last[z, y, x] = largest
-        lowest[row] = low
+    factor = np.float32(scale)
+    rows = nz * ny
+    for block in prange((rows + _ROWS - 1) // _ROWS):
+        lines = np.empty(6 * WIDTH, np.float32)
+        for row in range(block * _ROWS, min((block + 1) * _ROWS, rows)):
+            z = row // ny
+            y = row % ny
+            low = _INFINITY
+            for x in range(0, nx, WIDTH):
+                count = min(WIDTH, nx - x)
+                i, j, k = z + start[0], y + start[1], x + start[2]
+                across_planes(smooth, i, j, k, count, factor, lines)
+                in_plane(smooth, i, j, k, count, factor, lines[3 * WIDTH :])
+                _two_of_3d(lines, count)
+                if keep:
+                    last[z, y, x : x + count] = lines[WIDTH : WIDTH + count]
+                else:
+                    _clear_dark(lines, count)
+                middle[z, y, x : x + count] = lines[:count]
+                low = min(low, _smallest(lines[WIDTH : WIDTH + count]))
+            lowest[row] = low
 
 
 @compiled(parallel=True)
-def eigenvalues_2d(smooth, scale, first, larger, lowest):
+def eigenvalues_2d(smooth, scale, first, columns, larger, lowest):
     """The eigenvalue of larger magnitude of the Hessian within each plane.
 
     Parameters
@@ -54,26 +131,43 @@ def eigenvalues_2d(smooth, scale, first, larger, lowest):
         Smoothed planes with at least 2 rows and columns.
     scale : float
         Factor of the matrix.
-    first : int
-        First column to compute.
-    larger : float32 (Z, Y, columns)
-        Written.
+    first, columns : int
+        First column to compute, and how many.
+    larger : float32 (Z, Y, up to `columns`)
+        Written; columns beyond it only count for `lowest`.
     lowest : float32 (Z, Y)
         Written: the smallest value of each row.
     """
     nz, ny, nx = larger.shape
-    for row in prange(nz * ny):
-        z = row // ny
-        y = row % ny
-        low = np.float32(np.inf)
-        for x in range(nx):
-            yy, xx, yx = hessian_2d(smooth, z, y, x + first)
-            a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
-            _, second = by_magnitude_2(a, b)
-            value = np.float32(second)
-            low = min(low, value)
-            larger[z, y, x] = value
-        lowest[z, y] = low
+    factor = np.float32(scale)
+    rows = nz * ny
+    for block in prange((rows + _ROWS - 1) // _ROWS):
+        lines = np.empty(3 * WIDTH, np.float32)
+        for row in range(block * _ROWS, min((block + 1) * _ROWS, rows)):
+            z = row // ny
+            y = row % ny
+            low = _INFINITY
+            for x in range(0, columns, WIDTH):
+                count = min(WIDTH, columns - x)
+                in_plane(smooth, z, y, x + first, count, factor, lines)
+                _one_of_2d(lines, count, 1)
+                kept = min(count, nx - x)
+                if kept > 0:
+                    larger[z, y, x : x + kept] = lines[:kept]
+                low = min(low, _smallest(lines[:count]))
+            lowest[z, y] = low
+
+
+@compiled()
+def _raise_to_response(middle, last, floor, out):
+    for x in range(out.shape[0]):
+        out[x] = max(out[x], response(middle[x], last[x], floor))
+
+
+@compiled()
+def _raise_to_response_at_floor(middle, floor, out):
+    for x in range(out.shape[0]):
+        out[x] = max(out[x], response(middle[x], floor, floor))
 
 
 @compiled(parallel=True)
@@ -91,40 +185,45 @@ def ridge_response(middle, last, floor, flat_last, out):
     out : float32 (Z, Y, X)
         Maximum of the response and what was there.
     """
-    nz, ny, nx = middle.shape
+    nz, ny = middle.shape[0], middle.shape[1]
     for row in prange(nz * ny):
         z = row // ny
         y = row % ny
-        low = floor[z]
-        for x in range(nx):
-            e = np.float64(middle[z, y, x])
-            largest = low if flat_last else np.float64(last[z, y, x])
-            out[z, y, x] = max(out[z, y, x], np.float32(response(e, largest, low, True)))
+        low = np.float32(floor[z])
+        if flat_last:
+            _raise_to_response_at_floor(middle[z, y], low, out[z, y])
+        else:
+            _raise_to_response(middle[z, y], last[z, y], low, out[z, y])
 
 
 @compiled(parallel=True)
 def eigenvalue_3d(smooth, scale, index, out):
     """The eigenvalue number `index` by rising magnitude of the Hessian of a volume; `out` float32 (Z, Y, X)."""
     nz, ny, nx = smooth.shape
+    factor = np.float32(scale)
     for row in prange(nz * ny):
         z = row // ny
         y = row % ny
-        for x in range(nx):
-            zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z, y, x)
-            a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
-            first, second, third = by_magnitude_3(a, b, c)
-            out[z, y, x] = np.float32(first if index == 0 else second if index == 1 else third)
+        lines = np.empty(6 * WIDTH, np.float32)
+        for x in range(0, nx, WIDTH):
+            count = min(WIDTH, nx - x)
+            across_planes(smooth, z, y, x, count, factor, lines)
+            in_plane(smooth, z, y, x, count, factor, lines[3 * WIDTH :])
+            _one_of_3d(lines, count, index)
+            out[z, y, x : x + count] = lines[:count]
 
 
 @compiled(parallel=True)
 def eigenvalue_2d(smooth, scale, index, out):
     """The eigenvalue number `index` by rising magnitude of the Hessian within each plane; `out` float32 (Z, Y, X)."""
     nz, ny, nx = smooth.shape
+    factor = np.float32(scale)
     for row in prange(nz * ny):
         z = row // ny
         y = row % ny
-        for x in range(nx):
-            yy, xx, yx = hessian_2d(smooth, z, y, x)
-            a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
-            first, second = by_magnitude_2(a, b)
-            out[z, y, x] = np.float32(first if index == 0 else second)
+        lines = np.empty(3 * WIDTH, np.float32)
+        for x in range(0, nx, WIDTH):
+            count = min(WIDTH, nx - x)
+            in_plane(smooth, z, y, x, count, factor, lines)
+            _one_of_2d(lines, count, index)
+            out[z, y, x : x + count] = lines[:count]

@@ -8,7 +8,26 @@ from fastseg.kernels.voxel import hessian
 from fastseg.kernels.voxel.eigen import by_magnitude_2, by_magnitude_3, eigenvalues_2x2, eigenvalues_3x3
 from fastseg.kernels.voxel.vesselness import response
 
-hessian_2d, hessian_3d = device(hessian.hessian_2d), device(hessian.hessian_3d)
+hessian_2d, across_planes = device(hessian.hessian_2d), device(hessian.hessian_across_planes)
+
+
+@cuda.jit(device=True)
+def eigenvalues_at_3d(smooth, scale, z, y, x):
+    """Eigenvalues of a voxel by rising magnitude; float64."""
+    zz, zy, zx = across_planes(smooth, z, y, x, scale)
+    yy, xx, yx = hessian_2d(smooth, z, y, x, scale)
+    a, b, c = eigenvalues_3x3(
+        np.float64(zz), np.float64(yy), np.float64(xx), np.float64(zy), np.float64(zx), np.float64(yx)
+    )
+    return by_magnitude_3(a, b, c)
+
+
+@cuda.jit(device=True)
+def eigenvalues_at_2d(smooth, scale, z, y, x):
+    """Eigenvalues of a pixel by rising magnitude; float64."""
+    yy, xx, yx = hessian_2d(smooth, z, y, x, scale)
+    a, b = eigenvalues_2x2(np.float64(yy), np.float64(xx), np.float64(yx))
+    return by_magnitude_2(a, b)
 
 
 def eigen_3d_kernel(smooth, scale, z0, y0, x0, middle, last, lowest):
@@ -16,9 +35,7 @@ def eigen_3d_kernel(smooth, scale, z0, y0, x0, middle, last, lowest):
     x, y, z = cuda.grid(3)
     nz, ny, nx = middle.shape
     if z < nz and y < ny and x < nx:
-        zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z + z0, y + y0, x + x0)
-        a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
-        _, second, third = by_magnitude_3(a, b, c)
+        _, second, third = eigenvalues_at_3d(smooth, scale, z + z0, y + y0, x + x0)
         largest = np.float32(third)
         keep = last.size > 0
         middle[z, y, x] = np.float32(second) if keep or largest < np.float32(0.0) else np.float32(0.0)
@@ -27,16 +44,14 @@ def eigen_3d_kernel(smooth, scale, z0, y0, x0, middle, last, lowest):
         cuda.atomic.min(lowest, z * ny + y, largest)
 
 
-def eigen_2d_kernel(smooth, scale, first, larger, lowest):
+def eigen_2d_kernel(smooth, scale, first, columns, larger, lowest):
     """One thread a pixel; `lowest` starts at infinity and takes the minimum of each row atomically."""
     x, y, z = cuda.grid(3)
-    nz, ny, nx = larger.shape
-    if z < nz and y < ny and x < nx:
-        yy, xx, yx = hessian_2d(smooth, z, y, x + first)
-        a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
-        _, second = by_magnitude_2(a, b)
+    if z < larger.shape[0] and y < larger.shape[1] and x < columns:
+        _, second = eigenvalues_at_2d(smooth, scale, z, y, x + first)
         value = np.float32(second)
-        larger[z, y, x] = value
+        if x < larger.shape[2]:
+            larger[z, y, x] = value
         cuda.atomic.min(lowest, (z, y), value)
 
 
@@ -45,10 +60,9 @@ def response_kernel(middle, last, floor, flat_last, out):
     x, y, z = cuda.grid(3)
     nz, ny, nx = middle.shape
     if z < nz and y < ny and x < nx:
-        low = floor[z]
-        largest = low if flat_last else np.float64(last[z, y, x])
-        found = np.float32(response(np.float64(middle[z, y, x]), largest, low, True))
-        out[z, y, x] = max(out[z, y, x], found)
+        low = np.float32(floor[z])
+        largest = low if flat_last else last[z, y, x]
+        out[z, y, x] = max(out[z, y, x], response(middle[z, y, x], largest, low))
 
 
 def eigenvalue_3d_kernel(smooth, scale, index, out):
@@ -56,9 +70,7 @@ def eigenvalue_3d_kernel(smooth, scale, index, out):
     x, y, z = cuda.grid(3)
     nz, ny, nx = out.shape
     if z < nz and y < ny and x < nx:
-        zz, yy, xx, zy, zx, yx = hessian_3d(smooth, z, y, x)
-        a, b, c = eigenvalues_3x3(scale * zz, scale * yy, scale * xx, scale * zy, scale * zx, scale * yx)
-        first, second, third = by_magnitude_3(a, b, c)
+        first, second, third = eigenvalues_at_3d(smooth, scale, z, y, x)
         out[z, y, x] = np.float32(first if index == 0 else second if index == 1 else third)
 
 
@@ -67,9 +79,7 @@ def eigenvalue_2d_kernel(smooth, scale, index, out):
     x, y, z = cuda.grid(3)
     nz, ny, nx = out.shape
     if z < nz and y < ny and x < nx:
-        yy, xx, yx = hessian_2d(smooth, z, y, x)
-        a, b = eigenvalues_2x2(scale * yy, scale * xx, scale * yx)
-        first, second = by_magnitude_2(a, b)
+        first, second = eigenvalues_at_2d(smooth, scale, z, y, x)
         out[z, y, x] = np.float32(first if index == 0 else second)
 
 
@@ -92,13 +102,14 @@ _INFINITY = np.float32(np.inf)
 def eigenvalues_3d(smooth, scale, start, middle, last, lowest):
     """Eigenvalues of the Hessian that are second and third by magnitude, in a box of a volume."""
     _fill[over_rows(lowest.size)](lowest, _INFINITY)
-    _eigen_3d[over(middle.shape)](smooth, np.float64(scale), *as_int64(*start), middle, last, lowest)
+    _eigen_3d[over(middle.shape)](smooth, np.float32(scale), *as_int64(*start), middle, last, lowest)
 
 
-def eigenvalues_2d(smooth, scale, first, larger, lowest):
+def eigenvalues_2d(smooth, scale, first, columns, larger, lowest):
     """The eigenvalue of larger magnitude of the Hessian within each plane."""
     _fill[over_rows(lowest.size)](lowest.reshape(-1), _INFINITY)
-    _eigen_2d[over(larger.shape)](smooth, np.float64(scale), *as_int64(first), larger, lowest)
+    grid = over((*larger.shape[:2], columns))
+    _eigen_2d[grid](smooth, np.float32(scale), *as_int64(first, columns), larger, lowest)
 
 
 def ridge_response(middle, last, floor, flat_last, out):
@@ -108,9 +119,9 @@ def ridge_response(middle, last, floor, flat_last, out):
 
 def eigenvalue_3d(smooth, scale, index, out):
     """The eigenvalue number `index` by rising magnitude of the Hessian of a volume."""
-    _eigenvalue_3d[over(out.shape)](smooth, np.float64(scale), np.int64(index), out)
+    _eigenvalue_3d[over(out.shape)](smooth, np.float32(scale), np.int64(index), out)
 
 
 def eigenvalue_2d(smooth, scale, index, out):
     """The eigenvalue number `index` by rising magnitude of the Hessian within each plane."""
-    _eigenvalue_2d[over(out.shape)](smooth, np.float64(scale), np.int64(index), out)
+    _eigenvalue_2d[over(out.shape)](smooth, np.float32(scale), np.int64(index), out)

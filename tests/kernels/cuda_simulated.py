@@ -36,7 +36,7 @@ def diffusion() -> None:
             cuda.squared_gradients(image, weights, start, stop, 2.0**20, rows[1])
             np.testing.assert_allclose(rows[0], rows[1], atol=4 * shape[2])
             out = [np.zeros(shape, np.float32) for _ in range(2)]
-            arguments = (image, weights, np.float32(-2.5), np.float32(0.0625), start, stop, 3)
+            arguments = (image, weights, np.float32(-2.5), np.float32(0.0625), start)
             cpu.step(*arguments, out[0])
             cuda.step(*arguments, out[1])
             assert not np.array_equal(out[0], np.zeros(shape, np.float32))
@@ -66,12 +66,13 @@ def planes() -> None:
     from fastseg.kernels.cuda import vesselness as cuda
 
     for image in _images():
-        for first in (0, 1):
+        for first, left_out in ((0, 0), (1, 0), (0, 1)):
             found = []
+            columns = image.shape[2] - first
             for kernel in (cpu, cuda):
-                larger = np.zeros((*image.shape[:2], image.shape[2] - first), np.float32)
+                larger = np.zeros((*image.shape[:2], columns - left_out), np.float32)
                 lowest = np.zeros(image.shape[:2], np.float32)
-                kernel.eigenvalues_2d(image, 1.0, first, larger, lowest)
+                kernel.eigenvalues_2d(image, 1.0, first, columns, larger, lowest)
                 found.append((larger, lowest))
             for a, b in zip(*found, strict=True):
                 _same(a, b)

@@ -40,15 +40,15 @@ def _signatures() -> dict[str, tuple[Any, tuple[Any, ...], int]]:
         "gradient": (
             diffusion.gradient_kernel,
             (IMAGE, THREE, I8, I8, I8, I8, I8, F8, numba.int64[::1]),
-            4,  # one fused product and sum turns the float32 square into fixed point; the loop is unrolled four times
+            5,  # one fused product and sum turns the float32 square into fixed point; the loop is unrolled by four
         ),
         "eigen_3d": (
             vesselness.eigen_3d_kernel,
-            (IMAGE, F8, I8, I8, I8, IMAGE, IMAGE, numba.float32[::1]),
+            (IMAGE, F4, I8, I8, I8, IMAGE, IMAGE, numba.float32[::1]),
             -1,
         ),
-        "eigen_2d": (vesselness.eigen_2d_kernel, (IMAGE, F8, I8, IMAGE, numba.float32[:, ::1]), -1),
-        "response": (vesselness.response_kernel, (IMAGE, IMAGE, floor, numba.boolean, IMAGE), -1),
+        "eigen_2d": (vesselness.eigen_2d_kernel, (IMAGE, F4, I8, I8, IMAGE, numba.float32[:, ::1]), -1),
+        "response": (vesselness.response_kernel, (IMAGE, IMAGE, floor, numba.boolean, IMAGE), 0),
         "fill": (vesselness.fill_kernel, (numba.float32[::1], F4), 0),
     }
 
