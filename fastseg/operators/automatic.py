@@ -9,17 +9,8 @@ from fastseg.operators.spec import Input, OpSpec, Output
 from fastseg.operators.thresholds import otsu, triangle
 from fastseg.tiling import Chain, Link, Reduce
 from fastseg.tiling.block import Block
-from fastseg.tiling.statistics import (
-    EXTREMA,
-    HISTOGRAM,
-    MEDIAN,
-    MOMENTS,
-    UPPER_HALVES,
-    Extrema,
-    Histogram,
-    Moments,
-    quantile,
-)
+from fastseg.tiling.quantiles import MEDIAN, UPPER_HALVES, quantile
+from fastseg.tiling.statistics import EXTREMA, HISTOGRAM, MOMENTS, Extrema, Histogram, Moments
 
 _STEP = 0.5
 _CANDIDATES = 1999

@@ -17,14 +17,16 @@ from fastseg.tiling.statistics import (
     Extrema,
     Moments,
     add_sums,
-    fixed_point_sums,
-    kept,
+    extrema_of,
     moments,
     pair,
+    sums_between,
 )
 from fastseg.types import Array
 
 _EPSILON = 1e-8
+
+_ALL = (-np.inf, np.inf)
 
 
 class NormalizeParams(Params):
@@ -51,6 +53,25 @@ def stretch(image: Array, low: float, high: float) -> Array:
     return (image - np.float32(low) + np.float32(_EPSILON)) / np.float32(high - low + _EPSILON)
 
 
+def _stretched_once(
+    block: Block, low: float, high: float, limits: tuple[float, float] = _ALL, bound: float = np.inf
+) -> Array:
+    """`stretch` of the image whose voxels above `bound` became `low`, then clipped to `limits`, in one pass."""
+    image, ns = block.arrays[0], block.ns
+    if ns.on_gpu or image.dtype != np.float32 or not image.flags.c_contiguous or image.size == 0:
+        if np.isfinite(bound):
+            image = _replaced(image, bound, low, ns.xp)
+        if limits is not _ALL:
+            image = ns.xp.clip(image, *map(np.float32, limits))
+        return stretch(image, low, high)
+    out = np.empty_like(image)
+    rows, written = (a.reshape(-1, image.shape[-1]) for a in (image, out))
+    lowest, highest = map(np.float32, limits)
+    scale = np.float32(bound), np.float32(low), np.float32(_EPSILON), np.float32(high - low + _EPSILON)
+    ns.kernel("statistics").stretch(rows, (lowest, highest), *scale, written)
+    return out
+
+
 def _limits(values: tuple[Any, ...], params: NormalizeParams, operator: str) -> tuple[float, float]:
     """Lower and upper limit of two or four values; `operator` is named in errors."""
     extrema, spread = values
@@ -74,25 +95,27 @@ def _limits_of_four(
 
 def _minmax(block: Block) -> Array:
     (extrema,) = block.values
-    return stretch(block.arrays[0], extrema.low, extrema.high)
+    return _stretched_once(block, extrema.low, extrema.high)
 
 
-def _clip(block: Block, operator: str) -> tuple[Array, float, float]:
+def _checked_limits(block: Block, operator: str) -> tuple[float, float]:
     low, high = _limits(block.values, block.params, operator)
     if low > high:
         raise InputError(
             f"{operator}: scaling = {list(block.params.scaling)} puts the lower limit {low:g} above the upper limit "
             f"{high:g} on this image; use larger values"
         )
-    return block.ns.xp.clip(block.arrays[0], np.float32(low), np.float32(high)), low, high
+    return low, high
 
 
 def _clipped(block: Block) -> Array:
-    return _clip(block, "intensity_clip")[0]
+    low, high = _checked_limits(block, "intensity_clip")
+    return block.ns.xp.clip(block.arrays[0], np.float32(low), np.float32(high))
 
 
 def _stretched(block: Block) -> Array:
-    return stretch(*_clip(block, "intensity_normalize"))
+    low, high = _checked_limits(block, "intensity_normalize")
+    return _stretched_once(block, low, high, (low, high))
 
 
 def _replaced(image: Array, bound: float, low: float, xp: Any) -> Array:
@@ -100,8 +123,7 @@ def _replaced(image: Array, bound: float, low: float, xp: Any) -> Array:
 
 
 def _extrema_below(block: Block) -> Extrema:
-    image = _replaced(kept(block), block.params.scaling[0], block.values[0].low, block.ns.xp)
-    return Extrema(float(image.min()), float(image.max()))
+    return extrema_of(block, block.params.scaling[0], block.values[0].low)
 
 
 def _merge_extrema(a: Extrema, b: Extrema) -> Extrema:
@@ -113,8 +135,8 @@ def _bound(block: Block) -> Array:
 
 
 def _bounded(block: Block) -> Array:
-    below = block.values[1]
-    return stretch(_bound(block), below.low, below.high)
+    whole, below = block.values  # the voxels above the bound became the minimum of both
+    return _stretched_once(block, whole.low, below.high, bound=block.params.scaling[0])
 
 
 def _unchanged(block: Block) -> Array:
@@ -123,10 +145,7 @@ def _unchanged(block: Block) -> Array:
 
 def _sums_between(block: Block) -> tuple[int, int, int]:
     (extrema,) = block.values
-    _, _, c, d = block.params.scaling
-    image = kept(block)
-    inside = image[(image > np.float32(c)) & (image < np.float32(d))]
-    return fixed_point_sums(inside, extrema.low, extrema.high, block.ns.xp)
+    return sums_between(block, extrema.low, extrema.high, block.params.scaling[2:])
 
 
 def _moments_between(partial: Any, values: tuple[Any, ...], params: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from fastseg.arrays.morphology import binary_dilation, binary_erosion, inner_border, least_of_faces
 from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Local
@@ -40,26 +41,22 @@ def _one_voxel(params: Any) -> Halo:
 
 def _erode(block: Block) -> Array:
     (mask,) = block.arrays
-    footprint = block.ns.xp.asarray(block.params.footprint(mask.ndim))
-    return block.ns.ndi.binary_erosion(mask, structure=footprint, border_value=1)
+    return binary_erosion(block.ns, mask, block.params.footprint(mask.ndim))
 
 
 def _dilate(block: Block) -> Array:
     (mask,) = block.arrays
-    footprint = block.ns.xp.asarray(block.params.footprint(mask.ndim))
-    return block.ns.ndi.binary_dilation(mask, structure=footprint)
+    return binary_dilation(block.ns, mask, block.params.footprint(mask.ndim))
 
 
 def _erode_image(block: Block) -> Array:
     (image,) = block.arrays
-    cross = block.ns.xp.asarray(structure_of(image.ndim, 1, False))
-    return block.ns.ndi.grey_erosion(image, footprint=cross, mode="reflect")
+    return least_of_faces(block.ns, image, structure_of(image.ndim, 1, False))
 
 
 def _contour(block: Block) -> Array:
     (mask,) = block.arrays
-    cross = block.ns.xp.asarray(structure_of(mask.ndim, 1, False))
-    return mask & ~block.ns.ndi.binary_erosion(mask, structure=cross, border_value=1)
+    return inner_border(block.ns, mask, structure_of(mask.ndim, 1, False))
 
 
 _MASK = (Input("mask", ("mask",), (2, 3), "mask"),)

@@ -9,23 +9,17 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from fastseg.arrays.morphology import binary_dilation
 from fastseg.errors import InputError
 from fastseg.operators.boundary import ball
+from fastseg.operators.object_histograms import HIGH, HISTOGRAMS, LOW, otsu_of_objects
 from fastseg.operators.objects import COUNT, SizeParams, keep_large, row_mask
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Table
+from fastseg.tiling.quantiles import MEDIAN, UPPER_HALVES
 from fastseg.tiling.rules import Halo
-from fastseg.tiling.statistics import (
-    BINS,
-    EXTREMA,
-    HISTOGRAM,
-    MEDIAN,
-    UPPER_HALVES,
-    Histogram,
-)
+from fastseg.tiling.statistics import EXTREMA, HISTOGRAM, Histogram
 from fastseg.types import Array
-
-_OBJECTS_AT_ONCE = 1 << 14
 
 
 def otsu_of_counts(counts: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -125,8 +119,7 @@ _GROWTH = 2
 
 
 def _grown(block: Block) -> Array:
-    footprint = block.ns.xp.asarray(ball(_GROWTH, block.arrays[0].ndim))
-    return block.ns.ndi.binary_dilation(block.arrays[0], structure=footprint)
+    return binary_dilation(block.ns, block.arrays[0], ball(_GROWTH, block.arrays[0].ndim))
 
 
 def _growth_halo(params: Any) -> Halo:
@@ -171,79 +164,20 @@ def _mask_input(block: Block) -> Array:
     return block.arrays[1]
 
 
-def _object_minimum(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
-    return _extreme(block, ids, count, "minimum", np.inf)
-
-
-def _object_maximum(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
-    return _extreme(block, ids, count, "maximum", -np.inf)
-
-
-def _extreme(block: Block, ids: Array, count: int, ufunc: str, initial: float) -> Array:
-    xp = block.ns.xp
-    inside = ids > 0
-    found = xp.full(count + 1, initial, np.float32)
-    getattr(xp, ufunc).at(found, ids[inside], block.arrays[0][inside])
-    return found
-
-
-def object_edges(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Histogram edges of every object between its own extremes, (objects, 257) float32."""
-    low, high = low.astype(np.float64), high.astype(np.float64)
-    single = low == high
-    low, high = low - 0.5 * single, high + 0.5 * single
-    # as numpy.linspace, whose arithmetic on rows depends on whether any row is constant
-    edges = low[:, None] + np.arange(BINS + 1.0) * ((high - low) / BINS)[:, None]
-    edges[:, -1] = high
-    return edges.astype(np.float32)
-
-
-def _object_histogram(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> Array:
-    """Counts of 256 bins between each object's extremes, (count + 1, 256)."""
-    xp = block.ns.xp
-    inside = ids > 0
-    rows, values = ids[inside].astype(np.int64), block.arrays[0][inside]
-    counts = xp.zeros((count + 1) * BINS, np.int32)
-    if count:
-        low, high = tables["low"].copy(), tables["high"].copy()
-        low[0] = high[0] = 0
-        edges = xp.asarray(object_edges(low, high))
-        first, last = edges[rows, 0].astype(np.float64), edges[rows, BINS].astype(np.float64)
-        span = xp.where(
-            last > first, last - first, 1.0
-        )  # edges around a large single value can round to that value
-        bins = xp.clip(((values - first) * (BINS / span)).astype(np.int32), 0, BINS - 1)
-        bins -= values < edges[rows, bins]
-        bins += (values >= edges[rows, bins + 1]) & (bins < BINS - 1)
-        counts += xp.bincount(rows * BINS + bins, minlength=counts.size).astype(np.int32)
-    return counts.reshape(count + 1, BINS)
-
-
 def _object_tables(params: Any) -> Mapping[str, Table]:
-    return {
-        "low": Table(_object_minimum, "minimum", np.inf),
-        "high": Table(_object_maximum, "maximum", -np.inf),
-        "histogram": Table(_object_histogram, "add", 0),
-    }
+    return {"low": LOW, "high": HIGH, "histograms": HISTOGRAMS}
 
 
 def _object_cutoffs(
-    tables: Mapping[str, np.ndarray], count: int, values: tuple[Any, ...], params: Any
+    tables: Mapping[str, Any], count: int, values: tuple[Any, ...], params: Any
 ) -> np.ndarray:
     """The value that a voxel of each object must exceed; infinite for dropped objects and outside."""
-    low, high = tables["low"], tables["high"]
-    found = np.full(count + 1, np.inf)
-    for start in range(1, count + 1, _OBJECTS_AT_ONCE):
-        rows = slice(start, min(start + _OBJECTS_AT_ONCE, count + 1))
-        edges = object_edges(low[rows], high[rows])
-        centres = (edges[:, 1:] + edges[:, :-1]) / np.float32(2)
-        threshold = otsu_of_counts(tables["histogram"][rows], centres).astype(np.float32)
-        found[rows] = np.where(low[rows] == high[rows], low[rows], threshold)
-    cutoffs = found.astype(np.float32) * np.float32(params.factor)
+    found = otsu_of_objects(tables["low"], tables["high"], tables["histograms"])
+    cutoffs = found * np.float32(params.factor)
     if params.global_check:
         histogram, extrema = values
         whole = otsu(histogram, extrema.low if extrema.low == extrema.high else None)
-        cutoffs[~(found > 0.333 * whole)] = np.inf
+        cutoffs[~(found.astype(np.float64) > 0.333 * whole)] = np.inf
     return cutoffs
 
 

@@ -1,14 +1,13 @@
 """Exactly mergeable statistics: the same value for any tiles, any order, any number of threads.
 
 Floating-point sums depend on their order. Here voxels are mapped to integers first (fixed point over the known range),
-and sums of integers do not. Medians come from exact counting on the bits of the values, histograms from counts.
+and sums of integers do not. Histograms come from counts; quantiles are in `fastseg.tiling.quantiles`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -19,6 +18,8 @@ from fastseg.errors import InputError
 from fastseg.tiling.block import Block
 from fastseg.tiling.parts import assemble_parts
 from fastseg.tiling.rules import Reduce
+from fastseg.tiling.voxels import kept as kept
+from fastseg.tiling.voxels import voxels_of
 from fastseg.types import Array, Box
 
 _PIECE = 1 << 21
@@ -44,6 +45,14 @@ class Moments:
     std: float
 
 
+def centres_of(edges: np.ndarray) -> np.ndarray:
+    """Centres of the bins between edges, (..., n) float32 from (..., n + 1)."""
+    below, above, two = edges[..., :-1], edges[..., 1:], np.float32(2)
+    with np.errstate(over="ignore"):
+        total = above + below
+    return np.where(np.isfinite(total), total / two, above / two + below / two)
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Counts of 256 equal bins; `edges` (257,) float32, `counts` (256,) int64."""
@@ -53,12 +62,7 @@ class Histogram:
 
     @property
     def centres(self) -> np.ndarray:
-        return (self.edges[1:] + self.edges[:-1]) / np.float32(2)
-
-
-def kept(block: Block, index: int = 0) -> Array:
-    """The core of an input."""
-    return block.arrays[index][block.place.keep]
+        return centres_of(self.edges)
 
 
 def pieces(array: Array) -> Iterator[Array]:
@@ -74,9 +78,38 @@ def pair(partial: Any, values: tuple[Any, ...], params: Any) -> Any:
     return partial
 
 
+_INFINITE = 0x7F800000
+"""The ordered integer of infinity."""
+
+
+def _ordered_integer(value: float) -> int:
+    """The bits of a float32 as an int32 of the same order."""
+    bits = int((np.array([value], np.float32) + np.float32(0)).view(np.int32)[0])  # -0.0 becomes 0.0
+    return bits if bits >= 0 else bits ^ 0x7FFFFFFF
+
+
+def _from_ordered_integer(key: int) -> float:
+    bits = key if key >= 0 else key ^ 0x7FFFFFFF
+    return float(np.array([bits], np.int32).view(np.float32)[0]) + 0.0  # not -0.0
+
+
+def extrema_of(block: Block, bound: float | None = None, instead: float = 0.0) -> Extrema:
+    """Extremes of the core of a block's image, values above `bound` replaced; NaN if any voxel is."""
+    voxels = voxels_of(block)
+    if voxels is None:
+        array = kept(block)
+        if bound is not None:
+            array = block.ns.xp.where(array > np.float32(bound), np.float32(instead), array)
+        return Extrema(float(array.min()), float(array.max()))
+    replaced = () if bound is None else (_ordered_integer(bound), _ordered_integer(instead))
+    low, high = voxels.kernel("statistics").extremes(voxels.bits, *voxels.box, *replaced)
+    if high > _INFINITE or low < ~_INFINITE:
+        return Extrema(float("nan"), float("nan"))
+    return Extrema(_from_ordered_integer(low), _from_ordered_integer(high))
+
+
 def _extrema_chunk(block: Block) -> Extrema:
-    array = kept(block)
-    return Extrema(float(array.min()), float(array.max()))
+    return extrema_of(block)
 
 
 def _extrema_combine(a: Extrema, b: Extrema) -> Extrema:
@@ -84,13 +117,13 @@ def _extrema_combine(a: Extrema, b: Extrema) -> Extrema:
     return Extrema(float(np.minimum(a.low, b.low)), float(np.maximum(a.high, b.high)))
 
 
-def _refuse_not_finite() -> NoReturn:
+def refuse_not_finite() -> NoReturn:
     raise InputError("the image holds NaN or infinite voxels; all of them must be finite numbers")
 
 
 def _extrema_finalize(merged: Extrema, values: tuple[Any, ...], params: Any) -> Extrema:
     if not (isfinite(merged.low) and isfinite(merged.high)):
-        _refuse_not_finite()
+        refuse_not_finite()
     return merged
 
 
@@ -112,6 +145,28 @@ def fixed_point_sums(array: Array, low: float, high: float, xp: Any) -> tuple[in
     return count, total, squares
 
 
+def sums_between(block: Block, low: float, high: float, limits: tuple[float, float]) -> tuple[int, int, int]:
+    """`fixed_point_sums` of the voxels of a block's image that lie between two limits, themselves left out.
+
+    Parameters
+    ----------
+    block : Block
+    low, high : float
+        Extremes of the whole image.
+    limits : (float, float)
+        Rounded to float32.
+    """
+    above, below = (np.float32(limit) for limit in limits)
+    voxels = voxels_of(block)
+    if voxels is None:
+        array = kept(block)
+        if not np.isinf(limits).all():
+            array = array[(array > above) & (array < below)]
+        return fixed_point_sums(array, low, high, block.ns.xp)
+    scale = 2.0**31 / (high - low) if high > low else 0.0
+    return voxels.kernel("statistics").fixed_point(voxels.image, *voxels.box, (above, below), low, scale)
+
+
 def moments(sums: tuple[int, int, int], low: float, high: float) -> Moments:
     """Mean and standard deviation from the sums of `fixed_point_sums`; exact up to the rounding to fixed point."""
     count, total, squares = sums
@@ -128,7 +183,7 @@ def add_sums(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 def _moments_chunk(block: Block) -> tuple[int, int, int]:
     extrema: Extrema = block.values[0]
-    return fixed_point_sums(kept(block), extrema.low, extrema.high, block.ns.xp)
+    return sums_between(block, extrema.low, extrema.high, (-np.inf, np.inf))
 
 
 def _moments_finalize(partial: tuple[int, int, int], values: tuple[Any, ...], params: Any) -> Moments:
@@ -149,16 +204,26 @@ def bin_edges(low: float, high: float) -> np.ndarray:
     return np.linspace(low, high, BINS + 1).astype(np.float32)
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def _bin_scale(edges: Array) -> tuple[float, float, bool]:
+    """A factor and a divisor that take distances from the first edge to bins, and whether these need float64."""
+    span = float(edges[-1]) - float(edges[0])
+    scale = BINS / span if span > 0 else 0.0  # edges around a large single value can round to that value
+    if scale > _LARGEST:  # values of 1e-37 and less would become infinite
+        return float(BINS), span, False
+    return scale, 1.0, span > _LARGEST
+
+
 def bin_numbers(values: Array, edges: Array, xp: Any) -> Array:
     """Bin of every value: left-closed bins by `edges`, the last one closed on both sides.
 
     The bin is estimated by one multiplication and corrected by comparison with the edges, as `numpy.histogram` does.
     """
     low = float(edges[0])
-    span = float(edges[-1]) - low
-    scale = BINS / span if span > 0 else 0.0  # edges around a large single value can round to that value
-    beyond = scale > float(np.finfo(np.float32).max)  # values of 1e-37 and less would become infinite
-    place = (values - low) / span * BINS if beyond else (values - low) * scale
+    factor, divisor, wide = _bin_scale(edges)
+    place = (values.astype(np.float64) - low) * factor if wide else (values - low) / divisor * factor
     bins = xp.clip(place.astype(np.int32), 0, BINS - 1)
     bins -= values < edges[bins]
     bins += (values >= edges[bins + 1]) & (bins < BINS - 1)
@@ -167,14 +232,18 @@ def bin_numbers(values: Array, edges: Array, xp: Any) -> Array:
 
 def _histogram_chunk(block: Block) -> np.ndarray:
     xp = block.ns.xp
-    edges = xp.asarray(bin_edges(block.values[0].low, block.values[0].high))
+    edges = bin_edges(block.values[0].low, block.values[0].high)
+    voxels = voxels_of(block)
+    if voxels is not None:
+        return voxels.kernel("counting").histogram(voxels.image, *voxels.box, edges, *_bin_scale(edges))
+    edges = xp.asarray(edges)
     counts = np.zeros(BINS, np.int64)
     for piece in pieces(kept(block)):
         counts += to_host(xp.bincount(bin_numbers(piece, edges, xp), minlength=BINS)).astype(np.int64)
     return counts
 
 
-def _add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def add_counts(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a + b
 
 
@@ -182,91 +251,8 @@ def _histogram_finalize(partial: np.ndarray, values: tuple[Any, ...], params: An
     return Histogram(partial, bin_edges(values[0].low, values[0].high))
 
 
-HISTOGRAM = Reduce(_histogram_chunk, _add, _histogram_finalize)
+HISTOGRAM = Reduce(_histogram_chunk, add_counts, _histogram_finalize)
 """Histogram of 256 bins of an image; its second input is the image's `Extrema`."""
-
-
-def _ordered_bits(values: Array, xp: Any) -> Array:
-    """float32 values as uint32 keys of the same order."""
-    bits = (values + np.float32(0)).view(np.uint32)  # + 0 turns -0.0 into 0.0
-    return xp.where(bits >> 31 == 1, ~bits, bits | np.uint32(0x80000000))
-
-
-def _from_ordered_bits(key: int) -> float:
-    bits = key & 0x7FFFFFFF if key >> 31 else ~key & 0xFFFFFFFF
-    return float(np.array([bits], np.uint32).view(np.float32)[0])
-
-
-def _upper_chunk(block: Block) -> np.ndarray:
-    xp = block.ns.xp
-    counts = np.zeros(1 << 16, np.int64)
-    for piece in pieces(kept(block)):
-        upper = (_ordered_bits(piece, xp) >> 16).astype(np.int32)
-        counts += to_host(xp.bincount(upper, minlength=1 << 16)).astype(np.int64)
-    return counts
-
-
-_LOWEST, _HIGHEST = 0x0080, 0xFF7F
-"""Upper halves of the keys of the float32 range; beyond lie the infinite values and NaN of either sign."""
-
-
-def _upper_finalize(counts: np.ndarray, values: tuple[Any, ...], params: Any) -> np.ndarray:
-    if counts[:_LOWEST].any() or counts[_HIGHEST + 1 :].any():
-        _refuse_not_finite()
-    return counts
-
-
-UPPER_HALVES = Reduce(_upper_chunk, _add, _upper_finalize)
-"""First pass of an exact quantile: counts by the upper 16 bits."""
-
-
-def _ranks(counts: np.ndarray, ranks: Sequence[int]) -> list[tuple[int, int]]:
-    """(upper half, rank within it) of the values with these ranks among the sorted voxels."""
-    ends = np.cumsum(counts)
-    found = []
-    for rank in ranks:
-        upper = int(np.searchsorted(ends, rank, side="right"))
-        found.append((upper, rank - int(ends[upper] - counts[upper])))
-    return found
-
-
-def _around(total: int, quantile: float) -> tuple[int, int, float]:
-    """Ranks below and above a quantile of `total` sorted values, and the weight of the upper one."""
-    position = quantile * (total - 1)
-    below = int(position)
-    return below, min(below + 1, total - 1), position - below
-
-
-def _lower_chunk(quantile: float, block: Block) -> np.ndarray:
-    xp = block.ns.xp
-    upper_counts = block.values[0]
-    below, above, _ = _around(int(upper_counts.sum()), quantile)
-    uppers = [upper for upper, _ in _ranks(upper_counts, (below, above))]
-    counts = np.zeros((2, 1 << 16), np.int64)
-    for piece in pieces(kept(block)):
-        keys = _ordered_bits(piece, xp)
-        for row, upper in enumerate(uppers):
-            lower = (keys[keys >> 16 == upper] & 0xFFFF).astype(np.int32)
-            counts[row] += to_host(xp.bincount(lower, minlength=1 << 16)).astype(np.int64)
-    return counts
-
-
-def _quantile_finalize(quantile: float, merged: np.ndarray, values: tuple[Any, ...], params: Any) -> float:
-    below, above, weight = _around(int(values[0].sum()), quantile)
-    found = []
-    for counts, (upper, rank) in zip(merged, _ranks(values[0], (below, above)), strict=True):
-        lower = int(np.searchsorted(np.cumsum(counts), rank, side="right"))
-        found.append(_from_ordered_bits(upper << 16 | lower))
-    return found[0] + weight * (found[1] - found[0])
-
-
-def quantile(fraction: float) -> Reduce:
-    """The exact quantile with linear interpolation; its second input is the result of `UPPER_HALVES`."""
-    return Reduce(partial(_lower_chunk, fraction), _add, partial(_quantile_finalize, fraction))
-
-
-MEDIAN = quantile(0.5)
-"""Exact median (mean of the two middle values); its second input is the result of `UPPER_HALVES`."""
 
 
 def _projection_chunk(block: Block) -> dict[Box, np.ndarray]:

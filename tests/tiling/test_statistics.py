@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastseg.errors import InputError
-from fastseg.tiling import ArrayVolume, Chain, Engine, Link, Reduce
+from fastseg.tiling import ArrayVolume, Chain, Engine, Link, Reduce, quantiles
 from fastseg.tiling import statistics as stats
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=7)
@@ -26,7 +26,10 @@ def compute(links: list[Link], image: np.ndarray, tile: tuple[int, ...] | None =
 EXTREMA = [Link("extrema", stats.EXTREMA, ("image",))]
 MOMENTS = [*EXTREMA, Link("moments", stats.MOMENTS, ("image", "extrema"))]
 HISTOGRAM = [*EXTREMA, Link("histogram", stats.HISTOGRAM, ("image", "extrema"))]
-MEDIAN = [Link("upper", stats.UPPER_HALVES, ("image",)), Link("median", stats.MEDIAN, ("image", "upper"))]
+MEDIAN = [
+    Link("upper", quantiles.UPPER_HALVES, ("image",)),
+    Link("median", quantiles.MEDIAN, ("image", "upper")),
+]
 PROJECTION = [Link("projection", stats.PROJECTION, ("image",))]
 
 

@@ -1,0 +1,223 @@
+"""Counts of the voxels of a box by bin, or by the bits of their values, in parallel: integers, the same for any tiles.
+
+Read as int32, with the bits below the sign flipped for negative values, float32 values are ordered as they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastseg.kernels.cpu.boxes import row_of, share_of, shares_of, size_of
+from fastseg.kernels.jit import compiled
+from fastseg.kernels.threads import fitting
+
+__all__ = ["histogram", "lower_halves", "upper_halves"]
+
+_MAGNITUDE = np.int32(0x7FFFFFFF)
+_SHIFT = np.int32(31)
+_HALF = np.int32(16)
+_LOW_HALF = np.int32(0xFFFF)
+_OFFSET = np.int32(0x8000)
+_ZERO = np.int32(0)
+
+# Values whose counters lie apart, so that equal values in a row do not wait for each other's counts.
+_WAYS = 4
+
+
+@compiled()
+def _estimate(
+    values: np.ndarray, low: np.float32, factor: np.float32, divisor: np.float32, bins: np.ndarray
+) -> None:
+    """The bin of each value before its correction; a factor or a divisor of 1 does nothing."""
+    last = np.int32(255)
+    for x in range(values.shape[0]):
+        place = np.int32((values[x] - low) / divisor * factor)
+        place = _ZERO if place < _ZERO else place
+        bins[x] = last if place > last else place
+
+
+@compiled()
+def _estimate_wide(values: np.ndarray, low: float, scale: float, bins: np.ndarray) -> None:
+    """The same in float64, for a range that float32 cannot hold."""
+    last = np.int32(255)
+    for x in range(values.shape[0]):
+        place = np.int32((np.float64(values[x]) - low) * scale)
+        place = _ZERO if place < _ZERO else place
+        bins[x] = last if place > last else place
+
+
+@compiled()
+def _correct(values: np.ndarray, edges: np.ndarray, bins: np.ndarray) -> None:
+    """Move each value by one bin if the edges say so."""
+    last = np.int32(255)
+    for x in range(values.shape[0]):
+        place = bins[x]
+        place -= np.int32(values[x] < edges[place])
+        place += np.int32((values[x] >= edges[place + 1]) & (place < last))
+        bins[x] = place
+
+
+@compiled()
+def _count(bins: np.ndarray, counts: np.ndarray) -> None:
+    whole = bins.shape[0] // _WAYS * _WAYS
+    for x in range(0, whole, _WAYS):
+        counts[0, bins[x]] += 1
+        counts[1, bins[x + 1]] += 1
+        counts[2, bins[x + 2]] += 1
+        counts[3, bins[x + 3]] += 1
+    for x in range(whole, bins.shape[0]):
+        counts[0, bins[x]] += 1
+
+
+@compiled(parallel=True)
+def _histogram(
+    image: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    edges: np.ndarray,
+    factor: np.float32,
+    divisor: np.float32,
+    wide_scale: float,
+    counts: np.ndarray,
+) -> None:
+    shares = counts.shape[0]
+    width = stop[2] - start[2]
+    for part in prange(shares):
+        first, last = share_of(start, stop, part, shares)
+        bins = np.empty(width, np.int32)
+        for row in range(first, last):
+            z, y = row_of(start, stop, row)
+            values = image[z, y, start[2] : stop[2]]
+            if wide_scale > 0:
+                _estimate_wide(values, np.float64(edges[0]), wide_scale, bins)
+            else:
+                _estimate(values, edges[0], factor, divisor, bins)
+            _correct(values, edges, bins)
+            _count(bins, counts[part])
+
+
+@compiled()
+def _ordered(bits: np.ndarray, keys: np.ndarray) -> None:
+    """Ordered integers of a row; those of -0.0 and 0.0 are the same."""
+    for x in range(bits.shape[0]):
+        key = bits[x] ^ ((bits[x] >> _SHIFT) & _MAGNITUDE)
+        keys[x] = _ZERO if bits[x] == ~_MAGNITUDE else key
+
+
+@compiled(parallel=True)
+def _upper_halves(
+    bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int], counts: np.ndarray
+) -> None:
+    shares = counts.shape[0]
+    width = stop[2] - start[2]
+    for part in prange(shares):
+        first, last = share_of(start, stop, part, shares)
+        keys = np.empty(width, np.int32)
+        own = counts[part]
+        for row in range(first, last):
+            z, y = row_of(start, stop, row)
+            _ordered(bits[z, y, start[2] : stop[2]], keys)
+            for x in range(width):
+                own[(keys[x] >> _HALF) + _OFFSET] += 1
+
+
+@compiled(parallel=True)
+def _lower_halves(
+    bits: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    uppers: tuple[int, int],
+    counts: np.ndarray,
+) -> None:
+    shares = counts.shape[0]
+    width = stop[2] - start[2]
+    low, high = np.int32(uppers[0] - _OFFSET), np.int32(uppers[1] - _OFFSET)
+    for part in prange(shares):
+        first, last = share_of(start, stop, part, shares)
+        keys = np.empty(width, np.int32)
+        own = counts[part]
+        for row in range(first, last):
+            z, y = row_of(start, stop, row)
+            _ordered(bits[z, y, start[2] : stop[2]], keys)
+            for x in range(width):
+                upper = keys[x] >> _HALF
+                if upper == low:
+                    own[0, keys[x] & _LOW_HALF] += 1
+                if upper == high:
+                    own[1, keys[x] & _LOW_HALF] += 1
+
+
+def histogram(
+    image: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    edges: np.ndarray,
+    factor: float,
+    divisor: float,
+    wide: bool,
+) -> np.ndarray:
+    """Count the values of a box in 256 bins, left-closed, the last one closed on both sides.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (Z, Y, X), C-contiguous
+    start, stop : (z, y, x)
+        The box, not empty.
+    edges : ndarray of float32, shape (257,)
+    factor, divisor : float
+        The bin is about ``(x - edges[0]) / divisor * factor``; the edges decide between it and its neighbours.
+    wide : bool
+        Take the bin from ``(x - edges[0]) * factor`` in float64, not in float32.
+
+    Returns
+    -------
+    ndarray of int64, shape (256,)
+    """
+    with fitting(size_of(start, stop)):
+        counts = np.zeros((shares_of(start, stop), _WAYS, 256), np.int64)
+        scales = np.float32(factor), np.float32(divisor), factor if wide else 0.0
+        _histogram(image, start, stop, edges, *scales, counts)
+    return counts.sum(axis=(0, 1))
+
+
+def upper_halves(bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int]) -> np.ndarray:
+    """Count the values of a box by the upper 16 bits of their ordered integers, from the lowest to the highest.
+
+    Parameters
+    ----------
+    bits : ndarray of int32, shape (Z, Y, X), C-contiguous
+        Of a float32 image; -0.0 counts as 0.0.
+    start, stop : (z, y, x)
+        The box, not empty.
+
+    Returns
+    -------
+    ndarray of int64, shape (65536,)
+    """
+    with fitting(size_of(start, stop)):
+        counts = np.zeros((shares_of(start, stop), 1 << 16), np.int64)
+        _upper_halves(bits, start, stop, counts)
+    return counts.sum(axis=0)
+
+
+def lower_halves(
+    bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int], uppers: tuple[int, int]
+) -> np.ndarray:
+    """Count the values of a box that have one of two upper halves by the lower 16 bits of their ordered integers.
+
+    Parameters
+    ----------
+    bits, start, stop
+        As those of `upper_halves`.
+    uppers : 2 ints
+        Positions in the counts of `upper_halves`.
+
+    Returns
+    -------
+    ndarray of int64, shape (2, 65536)
+    """
+    with fitting(size_of(start, stop)):
+        counts = np.zeros((shares_of(start, stop), 2, 1 << 16), np.int64)
+        _lower_halves(bits, start, stop, uppers, counts)
+    return counts.sum(axis=0)

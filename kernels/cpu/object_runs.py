@@ -1,0 +1,141 @@
+"""Objects as runs, stretches of voxels along x: cut from labels, sorted by object, and the extremes of each object."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import prange
+
+from fastseg.kernels.jit import compiled
+from fastseg.kernels.threads import fitting
+
+__all__ = ["object_extremes", "runs_of_labels", "sort_runs"]
+
+
+@compiled(parallel=True)
+def _count_runs(labels: np.ndarray, rows: np.ndarray) -> None:
+    for row in prange(labels.shape[0]):
+        line = labels[row]
+        count = 0
+        before = labels.dtype.type(0)
+        for x in range(line.shape[0]):
+            count += line[x] != before and line[x] != 0
+            before = line[x]
+        rows[row + 1] = count
+
+
+@compiled(parallel=True)
+def _fill_runs(labels: np.ndarray, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray) -> None:
+    for row in prange(labels.shape[0]):
+        line = labels[row]
+        run = rows[row] - 1
+        before = labels.dtype.type(0)
+        for x in range(line.shape[0]):
+            if line[x] != before:
+                if before != 0:
+                    edges[2 * run + 1] = x
+                if line[x] != 0:
+                    run += 1
+                    edges[2 * run] = x
+                    ids[run] = line[x]
+            before = line[x]
+        if before != 0:
+            edges[2 * run + 1] = line.shape[0]
+
+
+def runs_of_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut labels into runs.
+
+    Parameters
+    ----------
+    labels : ndarray of int32 or int64, shape (rows, X), C-contiguous
+        0 outside the objects.
+
+    Returns
+    -------
+    rows : ndarray of int64, shape (rows + 1,)
+        First run of every row, and their number.
+    edges : ndarray of int32, shape (2 runs,)
+        The first x of every run and the first one behind it.
+    ids : ndarray, shape (runs,)
+        Label of every run.
+    """
+    rows = np.zeros(labels.shape[0] + 1, np.int64)
+    with fitting(labels.size):
+        _count_runs(labels, rows)
+        np.cumsum(rows, out=rows)
+        edges = np.empty(2 * rows[-1], np.int32)
+        ids = np.empty(rows[-1], labels.dtype)
+        _fill_runs(labels, rows, edges, ids)
+    return rows, edges, ids
+
+
+@compiled(parallel=True)
+def _extremes(
+    image: np.ndarray, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    shares, height = low.shape[0], image.shape[0]
+    for share in prange(shares):
+        lowest, highest = low[share], high[share]
+        for row in range(share * height // shares, (share + 1) * height // shares):
+            line = image[row]
+            for run in range(rows[row], rows[row + 1]):
+                a, b = lowest[ids[run]], highest[ids[run]]
+                for x in range(edges[2 * run], edges[2 * run + 1]):
+                    value = line[x]
+                    a = value if value < a or value != value else a  # NaN stays
+                    b = value if value > b or value != value else b
+                lowest[ids[run]] = a
+                highest[ids[run]] = b
+
+
+def object_extremes(
+    image: np.ndarray, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value of every object; NaN if it holds one.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (rows, X), C-contiguous
+    rows, edges, ids : ndarray
+        Runs of the objects, see `runs_of_labels`.
+    count : int
+        Objects 1 to count.
+
+    Returns
+    -------
+    low, high : ndarray of float32, shape (count + 1,)
+        Entry 0 is infinity and minus infinity.
+    """
+    with fitting(image.size):
+        shares = numba.get_num_threads()
+        low = np.full((shares, count + 1), np.inf, np.float32)
+        high = np.full((shares, count + 1), -np.inf, np.float32)
+        _extremes(image, rows, edges, ids, low, high)
+    return low.min(axis=0), high.max(axis=0)
+
+
+@compiled()
+def sort_runs(
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    width: int,
+    starts: np.ndarray,
+    sizes: np.ndarray,
+    begins: np.ndarray,
+    lengths: np.ndarray,
+) -> None:
+    """Flat positions and lengths of runs, object by object; object k has those from ``starts[k]`` on."""
+    for run in range(ids.shape[0]):
+        starts[ids[run] + 1] += 1
+        sizes[ids[run]] += edges[2 * run + 1] - edges[2 * run]
+    for k in range(1, starts.shape[0]):
+        starts[k] += starts[k - 1]
+    place = starts[:-1].copy()
+    for row in range(rows.shape[0] - 1):
+        for run in range(rows[row], rows[row + 1]):
+            k = place[ids[run]]
+            place[ids[run]] = k + 1
+            begins[k] = row * width + edges[2 * run]
+            lengths[k] = edges[2 * run + 1] - edges[2 * run]
