@@ -16,7 +16,7 @@ from bench import cases, environment, machine
 from bench.arrays import Shape
 from bench.cases import Case
 from bench.commands import measure_command
-from bench.lineup import FASTSEG, REFERENCE, lineup
+from bench.lineup import FASTSEG, LOOP, REFERENCE, lineup
 from bench.protocol import WorkerError
 from bench.report import markdown, memory_of, seconds_of, speedup
 from bench.runner import Effort, Runner
@@ -24,7 +24,7 @@ from bench.smoke import smoke
 from bench.store import Store
 from bench.throughput import WORKFLOW, measure_throughput
 
-GROUPS = ("operators", "objects", "sizes", "workflows", "commands", "throughput")
+GROUPS = ("operators", "objects", "sizes", "workflows", "unet", "commands", "throughput")
 # One of each kind: filaments, spots, objects, cutting, seeded watershed, and the slowest.
 COMMANDS = ("sec61b", "tomm20", "npm1", "cetn2", "lmnb1_interphase", "son", "actb", "nup153")
 
@@ -56,6 +56,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--only", default="", metavar="PATTERN", help="cases whose name contains this regular expression")
     add("--size", type=_shape, default=(64, 512, 512), metavar="Z,Y,X", help="of operators; 64,512,512")
     add("--workflow-size", type=_shape, default=(32, 256, 256), metavar="Z,Y,X", help="32,256,256")
+    add("--network-size", type=_shape, default=(60, 400, 400), metavar="Z,Y,X", help="60,400,400")
     add("--repeats", type=int, default=5, help="timed rounds; 5")
     add(
         "--budget",
@@ -125,6 +126,7 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
         ("objects", cases.objects(options.size)),
         ("sizes", cases.sizes(options.size)),
         ("workflows", cases.workflows(small, library_names())),
+        ("unet", cases.networks(options.network_size)),
     ):
         chosen += made if group in options.groups else []
     every: list[tuple[str, Measure]] = [(case.key, lambda c=case: runner.measure(c)) for case in chosen]  # type: ignore[misc]
@@ -146,9 +148,10 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
 
 def line(key: str, row: dict[str, Any]) -> str:
     """One result in one line for the screen."""
-    ours, times = seconds_of(row, FASTSEG), speedup(row)
+    ours, other = seconds_of(row, FASTSEG), LOOP if row["group"] == "unet" else REFERENCE
+    times = speedup(row, other)
     words = [f"{key:58s}", f"{ours:9.4f} s" if ours else "  no time  "]
-    words.append(f"{times:7.1f}x {REFERENCE}" if times else " " * 18)
+    words.append(f"{times:7.1f}x {other}" if times else " " * 18)
     memory = memory_of(row)
     words.append(f"{memory:5.1f} stacks" if memory is not None else "")
     return "  ".join(words).rstrip()

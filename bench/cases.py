@@ -22,7 +22,7 @@ class Case:
     ----------
     name : str
     group : str
-        ``operators``, ``objects`` (one operation, growing number of objects), ``sizes`` or ``workflows``.
+        ``operators``, ``objects`` (one operation, growing number of objects), ``sizes``, ``workflows`` or ``unet``.
     operation : str
         Name under which contenders know it.
     inputs : tuple of str
@@ -164,3 +164,35 @@ def workflows(shape: Shape, names: list[str]) -> list[Case]:
         )
         for name in names
     ]
+
+
+def networks(shape: Shape) -> list[Case]:
+    """Predictions with published networks; the last two on half the shape.
+
+    The default patches begin at multiples of the pooling stride, which moves values beside the reference's: only with
+    its own patches are answers compared closely.
+    """
+    half: Shape = tuple(max(4, n // 2) for n in shape)  # type: ignore[assignment]
+
+    def case(network: str, on: Shape, mode: str, tolerance: float) -> Case:
+        name = f"prediction {network}" + (", reference's patches" if mode == "compat" else "")
+        target = 2 if mode == "aligned" else 0
+        parameters = {"network": network, "mode": mode}
+        return Case(name, "unet", "predict", ("unit",), on, parameters, "image", tolerance, target)
+
+    return [
+        case("unet_xy_zoom", shape, "aligned", 1.0),
+        case("unet_xy", half, "aligned", 1.0),
+        case("unet_xy_zoom", half, "compat", 1e-4),
+    ]
+
+
+def small_networks(shape: Shape) -> list[Case]:
+    """The same with a network that takes no time."""
+    parameters = {
+        "network": "residual_unet",
+        "mode": "compat",
+        "params": {"width": 4, "levels": 2},
+        "patch": [24, 64, 64],
+    }
+    return [Case("prediction, small", "unet", "predict", ("unit",), shape, parameters, "image", 1e-4)]

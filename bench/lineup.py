@@ -8,6 +8,7 @@ from bench.protocol import Worker
 
 FASTSEG = "fastseg"
 REFERENCE = "reference"
+LOOP = "reference's loop"
 # Threads of NumPy's linear algebra: more only get in each other's way on 3x3 matrices.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -30,6 +31,8 @@ def lineup(device: str, peers: Path | None) -> dict[str, Worker]:
     found = {FASTSEG: Worker(own, fastseg_module(device))}
     if peers is not None:
         found[REFERENCE] = Worker(peers, "reference")
+    if importlib.util.find_spec("torch") is not None:
+        found[LOOP] = Worker(own, "network_loop")
     if device == "cuda":
         found["CuPy composition"] = Worker(own, "cupy_composition")
         for title, package, module in (

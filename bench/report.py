@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bench.lineup import FASTSEG, REFERENCE
+from bench.lineup import FASTSEG, LOOP, REFERENCE
 
 Row = dict[str, Any]
 FLOAT32 = 4
@@ -107,8 +107,8 @@ def _spread(row: Row, name: str) -> str:
     return f"{entry['median_s']:.3g} ({entry['min_s']:.3g} to {entry['max_s']:.3g})"
 
 
-def _target(row: Row) -> str:
-    wanted, found = row.get("target"), speedup(row)
+def _target(row: Row, other: str = REFERENCE) -> str:
+    wanted, found = row.get("target"), speedup(row, other)
     if not wanted:
         return "-"
     verdict = "" if found is None else ", met" if found >= wanted else ", **missed**"
@@ -201,11 +201,34 @@ def _disagreements(rows: list[Row]) -> list[str]:
     return ["", "## Not timed", "", *lines] if lines else []
 
 
+def _network_table(rows: list[Row]) -> list[str]:
+    lines = [
+        "The reference's loop: patches of its documented size one by one, all outputs computed. In the default mode "
+        "patches begin elsewhere, so answers differ; with the reference's patches they agree.",
+        "",
+        "| case | fastseg, s | reference's loop, s | speed-up | target | agreement |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        agreement = row["contenders"].get(LOOP, {}).get("agreement", "-")
+        cells = [
+            _case(row),
+            _spread(row, FASTSEG),
+            _spread(row, LOOP),
+            _times(speedup(row, LOOP)),
+            _target(row, LOOP),
+            agreement,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
 _SECTIONS: list[tuple[str, str, Callable[[list[Row]], list[str]]]] = [
     ("operators", "Operators", _operator_table),
     ("objects", "Masked-object threshold against the number of objects", _objects_table),
     ("sizes", "Smaller volumes", _operator_table),
     ("workflows", "Workflows, array to array", _workflow_table),
+    ("unet", "Prediction with trained networks, array to array", _network_table),
     ("commands", "Whole commands: process start, reading, segmenting, writing", _workflow_table),
     ("throughput", "Throughput of several processes", _throughput_table),
 ]

@@ -1,5 +1,6 @@
 """fastseg's operations, for the CPU and for CUDA: whatever an array lives on, the functions are the same."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from bench.contenders.base import Operation
@@ -7,6 +8,7 @@ from bench.contenders.base import Operation
 
 def operations(device: str) -> dict[str, Operation]:
     """Every operator, the composed cases, and workflows by name."""
+    from fastseg.arrays import to_host
     from fastseg.operators.functions import function_of
     from fastseg.operators.registry import registry
     from fastseg.workflow.segment import segment
@@ -17,5 +19,20 @@ def operations(device: str) -> dict[str, Operation]:
     def workflow(image: Any, name: str) -> Any:
         return segment(image, name, device)
 
+    def predict(
+        image: Any,
+        network: str,
+        mode: str,
+        params: dict[str, Any] | None = None,
+        patch: list[int] | None = None,
+    ) -> Any:
+        from bench.contenders.networks import model_for
+        from fastseg.unet import predict as prediction
+
+        size = None if patch is None else tuple(patch)
+        model = model_for(network, params)
+        return prediction.predict(model, to_host(image), device=device, mode=mode, patch=size).array()
+
     found = {name: function_of(name) for name in registry()}
-    return {**found, "split_objects": split_objects, "workflow": workflow}
+    found |= {"split_objects": split_objects, "workflow": workflow}
+    return found if find_spec("torch") is None else {**found, "predict": predict}

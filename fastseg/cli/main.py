@@ -15,6 +15,7 @@ from fastseg.cli.inspect import inspect
 from fastseg.cli.models import models
 from fastseg.cli.operators import operators
 from fastseg.cli.plan import plan
+from fastseg.cli.predict import predict
 from fastseg.cli.segment import segment
 from fastseg.cli.suggest import suggest
 from fastseg.cli.sweep import sweep
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command(context_settings=_CONTEXT)(segment)
 app.command(context_settings=_CONTEXT)(plan)
+app.command(context_settings=_CONTEXT)(predict)
 app.command(context_settings=_CONTEXT)(sweep)
 app.command(context_settings=_CONTEXT)(suggest)
 app.command(name="inspect", context_settings=_CONTEXT)(inspect)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Format(StrEnum):
+    """Formats of results."""
+
+    TIFF = "ome-tiff"
+    ZARR = "ome-zarr"
 
 
 def complete_workflow(incomplete: str) -> list[str]:
@@ -81,4 +89,37 @@ MemoryOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None, typer.Option(metavar="N", help="Worker processes that share an image's tiles (needs Dask).")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="Format of the results.")]
+PreviewOption = Annotated[
+    bool, typer.Option("--preview", help="Write a PNG of every image with the outlines of its result.")
+]
+TileOption = Annotated[
+    str | None,
+    typer.Option("--tile", metavar="Z,Y,X", help="Largest tile in voxels; the results do not depend on it."),
+]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Use the workers of a running Dask scheduler.")
+]
+GpusOption = Annotated[
+    str | None, typer.Option(metavar="all|0,1", help="One worker process on each of these GPUs.")
+]
+GpuPoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu-pool",
+        metavar="SIZE",
+        help="Memory that each worker of --gpus reserves at its start, with RMM.",
+    ),
+]
+ScratchOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder for intermediate volumes; the temporary folder by default."),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on after an interruption: keep what is finished, and continue large images at their last stage.",
+    ),
 ]

@@ -49,6 +49,27 @@ def length_triple(text: str | None, option: str) -> tuple[float, float, float] |
     return z, y, x
 
 
+def ratio_triple(text: str | None, option: str) -> tuple[float, float, float] | None:
+    """``z,y,x`` as ratios of lengths; None stays None.
+
+    Raises
+    ------
+    UsageError
+        For anything but three positive finite numbers.
+    """
+    if text is None:
+        return None
+    try:
+        z, y, x = (float(part) for part in text.split(","))
+    except ValueError:
+        z = y = x = 0.0
+    if not all(0 < ratio < float("inf") for ratio in (z, y, x)):
+        raise UsageError(
+            f"{option} '{text}' is not a resize: give three ratios z,y,x of new to old length, such as 1,0.5,0.5"
+        )
+    return z, y, x
+
+
 _UNITS = {
     "": 1,
     "k": 10**3,

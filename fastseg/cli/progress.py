@@ -45,7 +45,7 @@ class Reporter:
             self.total = event.total
             if event.total > 1 or on_terminal():
                 self.console.print(
-                    f"workflow {event.workflow} on {event.device}, {amount(event.total, 'image')}"
+                    f"{event.kind} {event.name} on {event.device}, {amount(event.total, 'image')}"
                 )
             if on_terminal():
                 self._bars = _Bars(self.console, event.total)

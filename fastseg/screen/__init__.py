@@ -1,4 +1,4 @@
-"""Many images: segmenting files one after another, where a bad one never stops the rest."""
+"""Many images: segmenting or predicting files one after another, where a bad one never stops the rest."""
 
 from fastseg.screen.batch import segment_files
 from fastseg.screen.events import (
@@ -10,6 +10,8 @@ from fastseg.screen.events import (
     RunStarted,
     StepStarted,
 )
+from fastseg.screen.predict import predict_files
+from fastseg.screen.predict_request import PredictRequest
 from fastseg.screen.request import SegmentRequest
 from fastseg.screen.sweep import SweepOutcome, sweep_file
 from fastseg.screen.sweep_request import SweepRequest
@@ -20,11 +22,13 @@ __all__ = [
     "ItemOutcome",
     "ItemPhase",
     "ItemStarted",
+    "PredictRequest",
     "RunStarted",
     "SegmentRequest",
     "StepStarted",
     "SweepOutcome",
     "SweepRequest",
+    "predict_files",
     "segment_files",
     "sweep_file",
 ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -14,17 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import to_device, to_host
-from fastseg.errors import FastsegError, UsageError, WriteError
-from fastseg.io import Image, find_images, image_stem, prepare_directory, read
-from fastseg.screen.events import (
-    Event,
-    ItemFinished,
-    ItemOutcome,
-    ItemPhase,
-    ItemStarted,
-    RunStarted,
-    StepStarted,
-)
+from fastseg.io import Image, read
+from fastseg.screen.events import ItemOutcome, ItemPhase, RunStarted, StepStarted
+from fastseg.screen.items import OnEvent, expand, images_of, prepare, quiet, run_items
 from fastseg.screen.large import out_of_core
 from fastseg.screen.naming import Outputs, plan_outputs
 from fastseg.screen.outputs import Ledger, all_or_none, plain, write_outputs
@@ -35,22 +25,10 @@ from fastseg.workflow.run import Outcome, StepEvent, run_workflow
 from fastseg.workflow.spacing import matching_ratio, spacing_note, to_grid
 
 
-def _quiet(event: Event) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class _Item:
-    """An image to segment, or an input that led to none and why."""
-
-    source: str
-    error: FastsegError | None = None
-
-
 def segment_files(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     request: SegmentRequest,
-    on_event: Callable[[Event], None] = _quiet,
+    on_event: OnEvent = quiet,
 ) -> list[ItemOutcome]:
     """Segment files one after another.
 
@@ -77,84 +55,20 @@ def segment_files(
         written then.
     """
     plan = check_request(request)
-    items = _expand([paths] if isinstance(paths, str | os.PathLike) else list(paths))
-    images = [Path(item.source) for item in items if item.error is None]
-    _check_stems(plan, images)
-    if images:
-        try:
-            prepare_directory(plan.output)
-        except WriteError as error:
-            raise UsageError(str(error)) from error
+    items = expand(paths)
+    images = images_of(items)
+    prepare(images, plan.output, lambda stem: plan_outputs(plan, stem).main, "segment")
     ledger = Ledger(images)
-    with workplace(plan) as place:
-        return _segment_all(items, plan, place, ledger, on_event)
+    with workplace(request, plan.device) as place:
+        return run_items(
+            items,
+            RunStarted(plan.workflow.name, str(plan.device), len(items)),
+            lambda source, relay: _segment_one(source, plan, place, ledger, relay),
+            on_event,
+        )
 
 
-def _segment_all(
-    items: list[_Item], plan: Plan, place: Workplace, ledger: Ledger, on_event: Callable[[Event], None]
-) -> list[ItemOutcome]:
-    total = len(items)
-    on_event(RunStarted(plan.workflow.name, str(plan.device), total))
-    outcomes = []
-    for number, item in enumerate(items):
-        on_event(ItemStarted(item.source, number, total))
-        started = perf_counter()
-        try:
-            if item.error is not None:
-                raise item.error
-            outcome = _segment_one(item.source, plan, place, ledger, on_event)
-        except _Relayed as relayed:
-            raise relayed.original from None
-        except Exception as error:
-            outcome = _failure(item.source, error, perf_counter() - started)
-        outcomes.append(outcome)
-        on_event(ItemFinished(outcome, number, total))
-    return outcomes
-
-
-class _Relayed(Exception):
-    """Carries an exception of the caller's `on_event` past the handling of failed items."""
-
-    def __init__(self, original: Exception) -> None:
-        self.original = original
-
-
-def _expand(inputs: list[str | os.PathLike[str]]) -> list[_Item]:
-    """The images of all inputs, each once; an input that leads to none does not hide the others."""
-    if not inputs:
-        raise UsageError("no input was given: name image files, folders or patterns")
-    items: dict[str, _Item] = {}
-    for given in inputs:
-        text = os.fspath(given)
-        try:
-            for path in find_images([text]):
-                items.setdefault(os.path.realpath(path), _Item(str(path)))
-        except FastsegError as error:
-            items.setdefault(f"\0{text}", _Item(text, error))  # no real path holds a NUL
-    return list(items.values())
-
-
-def _check_stems(plan: Plan, images: list[Path]) -> None:
-    owners: dict[str, Path] = {}
-    for path in images:
-        stem = image_stem(path)
-        if stem in owners:
-            raise UsageError(
-                f"{owners[stem]} and {path} would both be written to {plan_outputs(plan, stem).main}: rename one, "
-                "or segment them in separate runs with different output folders"
-            )
-        owners[stem] = path
-
-
-def _segment_one(
-    source: str, plan: Plan, place: Workplace, ledger: Ledger, on_event: Callable[[Event], None]
-) -> ItemOutcome:
-    def relay(event: Event) -> None:
-        try:
-            on_event(event)
-        except Exception as error:
-            raise _Relayed(error) from error
-
+def _segment_one(source: str, plan: Plan, place: Workplace, ledger: Ledger, relay: OnEvent) -> ItemOutcome:
     def on_step(event: StepEvent) -> None:
         relay(StepStarted(source, event.step, event.operator, event.number, event.total))
 
@@ -208,7 +122,7 @@ def _segment_large(
     ledger: Ledger,
     started: float,
     on_step: Callable[[StepEvent], None],
-    relay: Callable[[Event], None],
+    relay: OnEvent,
 ) -> ItemOutcome:
     beside: list[Path] = []
     with all_or_none(beside), out_of_core(plan, image, place, outputs.main, on_step) as large:
@@ -252,21 +166,3 @@ def _facts(plan: Plan, outputs: Outputs, result: Any) -> dict[str, Any]:
     if result.dtype.kind == "f":
         return {"limits": (float(result.min()), float(result.max()))}
     return {"foreground": int(np.count_nonzero(result)), "voxels": int(result.size)}
-
-
-def _failure(source: str, error: Exception, seconds: float) -> ItemOutcome:
-    text = "".join(traceback.format_exception(error))
-    _drop_frames(error)
-    return ItemOutcome(source=source, seconds=seconds, error=error, traceback=text)
-
-
-def _drop_frames(error: BaseException | None) -> None:
-    """Take the tracebacks off a chain of exceptions: their frames hold the arrays of the failed item."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            waiting += [one.__cause__, one.__context__]

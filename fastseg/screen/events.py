@@ -15,17 +15,20 @@ class RunStarted:
 
     Attributes
     ----------
-    workflow : str
-        Name of the workflow.
+    name : str
+        Of what is run.
     device : str
         Where it runs, such as "cpu" or "cuda:0".
     total : int
         Number of items.
+    kind : {"workflow", "model"}
+        What is run.
     """
 
-    workflow: str
+    name: str
     device: str
     total: int
+    kind: Literal["workflow", "model"] = "workflow"
 
 
 @dataclass(frozen=True)

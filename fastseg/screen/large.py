@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from fastseg.io.omezarr_store import OmeZarrStore
 from fastseg.io.writing_tiles import new_mask
 from fastseg.screen.grids import rescaled_spacing
 from fastseg.screen.request import Plan
+from fastseg.screen.work_key import work_key
 from fastseg.screen.workplace import Workplace
 from fastseg.tiling import Engine
 from fastseg.tiling.plan import Plan as Stages
@@ -23,12 +22,11 @@ from fastseg.tiling.scratch import Scratch
 from fastseg.tiling.source import ImageVolume, LazyArray, StoreVolume
 from fastseg.tiling.volume import Volume
 from fastseg.tiling.waves import ClusterExecutor
-from fastseg.version import __version__
 from fastseg.workflow.dump import dump_yaml
 from fastseg.workflow.run import StepEvent
 from fastseg.workflow.run_tiled import StageEvent, TiledOutcome, plan_workflow, run_tiled
 
-_SHARE = 0.6
+SHARE = 0.6
 """Part of the free memory that is used where no budget is given."""
 
 
@@ -87,7 +85,7 @@ def out_of_core(
         rescale=request.rescale,
         compat=request.compat,
         tile=request.tile,
-        memory=request.memory or int(_SHARE * free_bytes(place.device)),
+        memory=request.memory or int(SHARE * free_bytes(place.device)),
         tasks=place.tasks,
         processes=place.processes,
     )
@@ -110,7 +108,8 @@ def out_of_core(
             journal=scratch.journal,
         )
 
-    with Scratch(request.scratch, _key(plan, image), request.resume) as scratch:
+    key = work_key(request, image, dump_yaml(plan.workflow), request.rescale, request.compat, request.channel)
+    with Scratch(request.scratch, key, request.resume) as scratch:
         if isinstance(executor, ClusterExecutor):
             executor.check_paths(scratch.folder, [image.source, output.parent])
         if plan.suffix != "zarr":
@@ -136,25 +135,3 @@ def _store(plan: Plan, image: Image, laid: Stages, output: Path) -> AbstractCont
         dtype=form.dtype,
         overwrite=plan.request.overwrite,
     )
-
-
-def _key(plan: Plan, image: Image) -> str:
-    """A name for the work: the same workflow, parameters and image. Tiles, memory and workers may differ."""
-    request = plan.request
-    path = Path(os.path.realpath(image.source))
-    facts = (
-        __version__,
-        dump_yaml(plan.workflow),
-        request.rescale,
-        request.compat,
-        str(path),
-        (request.channel, request.scene, request.time, request.axes),
-        image.shape,
-        [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _marks(path)],
-    )
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
-
-def _marks(path: Path) -> list[Path]:
-    """Files whose size and time tell whether an image is still the same: itself, or what lies on top in a folder."""
-    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]

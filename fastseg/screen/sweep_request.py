@@ -10,7 +10,8 @@ from typing import Literal
 from fastseg.arrays import Device, parse_device
 from fastseg.errors import Problems, UsageError
 from fastseg.io.units import check_spacing
-from fastseg.screen.request import check_not_inside_image, check_rescale
+from fastseg.screen.request import check_rescale
+from fastseg.screen.run_request import check_not_inside_image
 from fastseg.types import Spacing
 from fastseg.workflow.edit import parse_assignment, with_assignments
 from fastseg.workflow.load import get_workflow

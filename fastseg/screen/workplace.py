@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fastseg.arrays import Device, usable_cores
-from fastseg.screen.request import Plan
+from fastseg.screen.run_request import RunRequest
 from fastseg.tiling import Engine
 from fastseg.tiling.cluster import existing_cluster, gpu_workers, local_workers
 from fastseg.tiling.executors import Executor, Serial, Threads
@@ -42,29 +42,34 @@ class Workplace:
 
 
 @contextmanager
-def workplace(plan: Plan) -> Iterator[Workplace]:
+def workplace(request: RunRequest, device: Device) -> Iterator[Workplace]:
     """The place that a request asks for, for the time of the run.
+
+    Parameters
+    ----------
+    request : RunRequest
+    device : Device
+        Where the engine's blocks live.
 
     Raises
     ------
     UsageError, DeviceError
         If it cannot be had.
     """
-    request = plan.request
     if request.workers is not None:
         with local_workers(request.workers, usable_cores()) as executor:
-            yield Workplace(executor, request.workers, request.workers, plan.device)
+            yield Workplace(executor, request.workers, request.workers, device)
     elif request.scheduler is not None:
         with existing_cluster(request.scheduler) as executor:
-            yield Workplace(executor, executor.tasks(), executor.workers(), plan.device)
+            yield Workplace(executor, executor.tasks(), executor.workers(), device)
     elif request.gpus is not None:
         with gpu_workers(request.gpus, request.gpu_pool) as executor:
-            yield Workplace(executor, executor.tasks(), executor.workers(), plan.device)
+            yield Workplace(executor, executor.tasks(), executor.workers(), device)
     elif request.out_of_core:
-        count = threads(plan.device)
-        yield Workplace(Threads(count, device=plan.device), count, None, plan.device)
+        count = threads(device)
+        yield Workplace(Threads(count, device=device), count, None, device)
     else:
-        yield Workplace(Serial(), 1, None, plan.device)
+        yield Workplace(Serial(), 1, None, device)
 
 
 def threads(device: Device) -> int:

@@ -217,9 +217,9 @@ def cuts_no_patch(grid: PatchGrid, shape: Sequence[int], tile: Sequence[int] | N
 
 
 def whole_patches(grid: PatchGrid, shape: Sequence[int], tile: Sequence[int]) -> Triple:
-    """The tile of whole patches that is nearest to `tile`, at least one patch."""
+    """The largest tile of whole patches that is no larger than `tile`, at least one patch."""
     z, y, x = (
-        n if t >= n else min(n, max(1, round(t / s)) * s)
+        n if t >= n else min(n, max(1, t // s) * s)
         for t, n, s in zip(tile, shape, grid.step(shape), strict=True)
     )
     return z, y, x

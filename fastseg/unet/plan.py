@@ -63,8 +63,12 @@ class PatchReport:
         size = ",".join(map(str, self.patch.size_in))
         return (
             f"{self.patches} patch{'es' if self.patches != 1 else ''} of up to {size} voxels, {self.read_ratio:.1f} "
-            f"voxels read for each one written, {self.multiplications / 1e9:.0f} billion multiplications"
+            f"voxels read for each one written, {_billions(self.multiplications)} billion multiplications"
         )
+
+
+def _billions(count: int) -> str:
+    return f"{count / 1e9:,.0f}" if count > 1e10 else f"{count / 1e9:.2g}"
 
 
 def make_grid(

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from fastseg.errors import InputError, UsageError
+from fastseg.errors import InputError
 from fastseg.tiling import ArrayVolume, Engine, Volume
-from fastseg.tiling.program import Stage
-from fastseg.types import Array, Box
-from fastseg.unet.memory import choose_patch, fixed_bytes, patch_cost, smallest_patch
+from fastseg.tiling.journal import Journal
+from fastseg.types import Array
+from fastseg.unet.fit import Fitted, fit_tile
+from fastseg.unet.job import Job, OnStage, Predicted, quiet
 from fastseg.unet.model import Model
-from fastseg.unet.patches import AlignedGrid, cuts_no_patch, halo_of
-from fastseg.unet.plan import PatchReport, report
-from fastseg.unet.program import PredictSettings, prediction_params, prediction_program
-from fastseg.unet.rule import NotEnoughMemory, Prediction
-
-
-@dataclass
-class Predicted:
-    """What a prediction gives.
-
-    Attributes
-    ----------
-    maps : dict of str to Volume
-        One a selection, by its name: float32 probabilities, or bool masks.
-    report : PatchReport
-    seconds : float
-    notes : list of str
-        Remarks for the user.
-    """
-
-    maps: dict[str, Volume]
-    report: PatchReport
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    def array(self, name: str | None = None) -> np.ndarray:
-        """A map as an array (z, y, x); the first by default."""
-        volume = next(iter(self.maps.values())) if name is None else self.maps[name]
-        return np.asarray(volume.read(Box.whole(volume.shape)))
-
-
-def _quiet(stage: Stage, number: int, total: int) -> None:
-    pass
+from fastseg.unet.settings import PredictSettings
 
 
 def predict_volumes(
@@ -57,7 +25,9 @@ def predict_volumes(
     engine: Engine | None = None,
     *,
     outputs: Mapping[str, Volume] | None = None,
-    on_stage: Callable[[Stage, int, int], None] = _quiet,
+    on_stage: OnStage = quiet,
+    fitted: Fitted | None = None,
+    journal: Journal | None = None,
 ) -> Predicted:
     """Predict a volume that need not fit into memory.
 
@@ -73,6 +43,10 @@ def predict_volumes(
         Where maps are written, by the selection's name.
     on_stage : callable
         Called before every stage.
+    fitted : Fitted, optional
+        Patches and tiles; by default they are made for the engine's tile.
+    journal : Journal, optional
+        Of an earlier run of the same prediction, whose finished stages are not run again. Without a resize only.
 
     Returns
     -------
@@ -90,29 +64,18 @@ def predict_volumes(
     started = perf_counter()
     _check_channels(model, channels)
     shape = tuple(channels[0].shape)
-    notes: list[str] = []
-    params = prediction_params(model, shape, settings, engine.tile)
-    while True:
-        program = prediction_program(model, params, settings)
-        inputs = dict(zip(program.inputs, channels, strict=True))
-        goals = {
-            node: (outputs or {})[name] for name, node in program.wanted.items() if name in (outputs or {})
-        }
-        wanted = [*program.wanted.values(), *program.ranges]
-        try:
-            found = engine.run_program(program.nodes, inputs, wanted, goals, on_stage)
-            break
-        except NotEnoughMemory as error:
-            params = _smaller(params, shape, settings, engine.tile)
-            size = ",".join(map(str, params.model.architecture.sizes.size_in(params.grid.largest)))
-            notes.append(f"{error}; going on with patches of {size}")
-    for selection, name in zip(params.selections, program.ranges):
-        if not found[name].high > found[name].low:
-            notes.append(
-                f"{selection.name} is {found[name].low:g} everywhere: nothing to stretch, the map is 0"
-            )
-    maps = {name: found[node] for name, node in program.wanted.items()}
-    return Predicted(maps, report(params, shape, engine.tile), perf_counter() - started, notes)
+    job = Job(
+        model,
+        settings,
+        fitted or fit_tile(model, shape, settings, engine.tile),
+        engine,
+        outputs or {},
+        on_stage,
+        journal,
+    )
+    found = job.direct(channels) if settings.resize is None else job.resized(channels)
+    found.seconds = perf_counter() - started
+    return found
 
 
 def _check_channels(model: Model, channels: Sequence[Volume]) -> None:
@@ -127,32 +90,6 @@ def _check_channels(model: Model, channels: Sequence[Volume]) -> None:
         raise InputError(f"channels must be (Z, Y, X) stacks of one shape; they have {sorted(shapes)}")
     if 0 in min(shapes):
         raise InputError(f"the image has shape {min(shapes)}; no axis may be empty")
-
-
-def _smaller(
-    params: Prediction, shape: Sequence[int], settings: PredictSettings, tile: Sequence[int] | None
-) -> Prediction:
-    """The same with half the memory for patches; only the aligned grid gives the same result then."""
-    arch = params.model.architecture
-    outputs = sorted({s.output for s in params.selections})
-    if params.batch > 1:
-        return replace(params, batch=params.batch // 2)
-    cost = patch_cost(arch, params.grid.largest, outputs)
-    if not isinstance(params.grid, AlignedGrid) or settings.patch is not None:
-        size = ",".join(map(str, cost.size_in))
-        raise UsageError(
-            f"patches of {size} do not fit into the memory of {params.device}: give smaller ones"
-        )
-    fixed = fixed_bytes(arch)
-    least = patch_cost(arch, smallest_patch(arch), outputs).bytes
-    budget = max(least, fixed + (cost.bytes - fixed) // 2)
-    smaller = choose_patch(arch, shape, budget, outputs).size_out
-    if smaller == params.grid.largest:
-        raise UsageError(
-            f"{arch.name} does not fit into the memory of {params.device}, even in its smallest patches"
-        )
-    grid = AlignedGrid(arch.sizes, smaller)
-    return replace(params, grid=grid, halo=halo_of(grid, shape, cuts_no_patch(grid, shape, tile)))
 
 
 def predict(model: Model, image: Array, **settings: Any) -> Predicted:

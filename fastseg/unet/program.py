@@ -1,151 +1,93 @@
-"""A prediction as a program of the tiling engine: normalise, run the network, stretch, threshold."""
+"""A prediction as programs of the tiling engine: normalise, run the network, stretch, threshold, clean up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from fastseg.arrays import Device
-from fastseg.errors import UsageError
-from fastseg.tiling.program import Node
+from fastseg.operators.registry import get_operator
+from fastseg.tiling.program import Node, flatten
 from fastseg.tiling.statistics import EXTREMA
-from fastseg.unet.flips import flip_set
-from fastseg.unet.graph import Triple
-from fastseg.unet.memory import patch_cost
-from fastseg.unet.model import Model, check_selections
-from fastseg.unet.model_info import Selection
-from fastseg.unet.normalization import NONE, Recipe, get_recipe, recipe_nodes
-from fastseg.unet.patches import cuts_no_patch, halo_of
-from fastseg.unet.plan import batch_size, make_grid, patch_memory
+from fastseg.unet.model import Model
+from fastseg.unet.normalization import recipe_nodes
 from fastseg.unet.rule import FIELD, NETWORK, Prediction
-from fastseg.unet.threshold import ABOVE, STRETCH, check_threshold, float32_limit
-from fastseg.unet.torch_library import torch_device
-
-
-@dataclass(frozen=True)
-class PredictSettings:
-    """How a model is applied.
-
-    Attributes
-    ----------
-    normalization : int, str, Recipe, sequence of Recipe or None
-        Recipe for every channel, or one a channel; the model's own by default.
-    threshold : float or None
-        Masks of the voxels above it; below 0 for probabilities. The model's own by default, probabilities if it has
-        none.
-    selections : tuple of Selection, optional
-        The probability maps; the model's own by default.
-    flips : {"none", "single", "all"}
-        Test-time flips.
-    mode : {"aligned", "compat"}
-        Patch grid, see `fastseg.unet.patches`.
-    patch : (z, y, x), optional
-        Input size of a patch. In aligned mode the result does not depend on it.
-    stretch : bool
-        Compat: stretch the map to the unit range before it is thresholded or given.
-    device : str or Device
-    precision : {"float32", "tf32", "bfloat16", "float16"}
-    memory : int, optional
-        Bytes for the patches that are computed at one time, in each worker.
-    """
-
-    normalization: int | str | Recipe | Sequence[Recipe] | None = None
-    threshold: float | None = None
-    selections: tuple[Selection, ...] | None = None
-    flips: str = "none"
-    mode: str = "aligned"
-    patch: Triple | None = None
-    stretch: bool = False
-    device: str | Device = "auto"
-    precision: str = "float32"
-    memory: int | None = None
+from fastseg.unet.settings import PredictSettings, limit_of, recipes_of
+from fastseg.unet.threshold import ABOVE, COUNT, STRETCH
 
 
 @dataclass(frozen=True)
 class PredictProgram:
-    """A prediction as a program of the tiling engine.
+    """A prediction, or a part of one, as a program of the tiling engine.
 
     Attributes
     ----------
     nodes : tuple of Node
     inputs : tuple of str
-        What the nodes call the channels of the image.
+        What the nodes call the volumes that come in.
     wanted : dict of str to str
-        The node of each map, by the selection's name.
-    ranges : tuple of str
-        Nodes that give the range of stretched maps.
-    params : Prediction
+        The node of each result, by the selection's name or that of the channel.
+    ranges : dict of str to str
+        Nodes that give the range of stretched maps, by the selection's name.
+    facts : dict of str to str
+        Nodes that say what is in a result: `Extrema` of a map, the number of foreground voxels of a mask.
     """
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     wanted: Mapping[str, str]
-    ranges: tuple[str, ...]
-    params: Prediction
+    ranges: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def goals(self) -> list[str]:
+        """Names of all nodes whose results are needed."""
+        return [*self.wanted.values(), *self.ranges.values(), *self.facts.values()]
 
-def prediction_params(
-    model: Model, shape: Sequence[int], settings: PredictSettings, tile: Sequence[int] | None = None
-) -> Prediction:
-    """The network's part of a prediction, with its patch grid chosen.
-
-    Raises
-    ------
-    UsageError, Problems
-        For settings that do not fit the model or the machine.
-    """
-    from fastseg.unet.runner import PRECISIONS, check_precision
-
-    arch = model.architecture
-    device = torch_device(settings.device)
-    check_precision(settings.precision, device)
-    selections = model.info.selections if settings.selections is None else settings.selections
-    check_selections(selections, arch, "selected outputs")
-    outputs = sorted({s.output for s in selections})
-    item_size = PRECISIONS[settings.precision].itemsize
-    budget = patch_memory(device) if settings.memory is None else settings.memory
-    grid = make_grid(arch, shape, settings.mode, settings.patch, budget, device, outputs, item_size)
-    cost = patch_cost(arch, grid.largest, outputs, item_size)
-    limit = None if settings.stretch else _limit(model, settings)
-    return Prediction(
-        model=model,
-        grid=grid,
-        halo=halo_of(grid, shape, cuts_no_patch(grid, shape, tile)),
-        selections=selections,
-        flips=flip_set(settings.flips),
-        device=device,
-        precision=settings.precision,
-        batch=batch_size(cost, budget, arch, device),
-        limit=limit,
-    )
-
-
-def _limit(model: Model, settings: PredictSettings) -> float | None:
-    given = model.info.threshold if settings.threshold is None else check_threshold(settings.threshold)
-    return None if given is None else float32_limit(given)
+    def goals_among(self, inputs: Iterable[str]) -> list[str]:
+        """Those goals that are nodes: a program that does nothing to an input gives the input itself."""
+        given = set(inputs)
+        return [name for name in self.goals if name not in given]
 
 
 def prediction_program(model: Model, params: Prediction, settings: PredictSettings) -> PredictProgram:
-    """The nodes of a prediction.
+    """From the image to what is wanted, without a resize."""
+    entry = normalization_program(model, settings)
+    network = network_program(params, settings, tuple(entry.wanted.values()))
+    return _joined(entry, network, finish_program(model, settings, network.wanted, thresholded=params.limit))
 
-    Raises
-    ------
-    UsageError
-        If there is no such recipe, or not one for every channel.
-    """
-    channels = model.architecture.params.channels
+
+def normalization_program(model: Model, settings: PredictSettings) -> PredictProgram:
+    """From the channels to what the network is shown; ``wanted`` names inputs where a recipe does nothing."""
+    inputs = tuple(f"channel{number}" for number in range(model.architecture.params.channels))
+    nodes: list[Node] = []
+    wanted = {}
+    for name, recipe in zip(inputs, recipes_of(model, settings), strict=True):
+        own, wanted[name] = recipe_nodes(recipe, name, f"{name}:normalised")
+        nodes += own
+    return PredictProgram(tuple(nodes), inputs, wanted)
+
+
+def unit_range_program(channels: int) -> PredictProgram:
+    """Every channel stretched to the unit range, as the reference does with resized ones."""
     inputs = tuple(f"channel{number}" for number in range(channels))
     nodes: list[Node] = []
-    sources = []
-    for name, recipe in zip(inputs, _recipes(model, settings, channels), strict=True):
-        own, source = recipe_nodes(recipe, name, f"{name}:normalised")
-        nodes += own
-        sources.append(source)
+    for name in inputs:
+        nodes.append(Node(f"{name}:extrema", EXTREMA, (name,), None, "stretch the resized image"))
+        pair = (name, f"{name}:extrema")
+        nodes.append(Node(f"{name}:unit", STRETCH, pair, 1, "stretch the resized image", 8.0))
+    return PredictProgram(tuple(nodes), inputs, {name: f"{name}:unit" for name in inputs})
+
+
+def network_program(
+    params: Prediction, settings: PredictSettings, sources: tuple[str, ...]
+) -> PredictProgram:
+    """From what the network is shown to its maps, stretched if that is asked for; masks if `params` has a limit."""
+    channels = len(sources)
     # what a tile needs beside blocks and result: the channels flipped and continued, record and maps
     scratch = 4.0 * (channels + 2 * len(params.selections))
-    step = f"predict with {model.architecture.name}"
-    nodes.append(Node("network", NETWORK, tuple(sources), params, step, scratch))
-    wanted, ranges = {}, []
+    step = f"predict with {params.model.architecture.name}"
+    nodes = [Node("network", NETWORK, sources, params, step, scratch)]
+    wanted, ranges = {}, {}
     for selection in params.selections:
         found = "network"
         if len(params.selections) > 1:
@@ -154,23 +96,48 @@ def prediction_program(model: Model, params: Prediction, settings: PredictSettin
         if settings.stretch:
             low_high, map_ = f"{selection.name}:range", f"{selection.name}:stretched"
             nodes.append(Node(low_high, EXTREMA, (found,), None, "range of the probabilities"))
-            nodes.append(Node(map_, STRETCH, (found, low_high), channels, "stretch"))
-            ranges.append(low_high)
+            nodes.append(Node(map_, STRETCH, (found, low_high), channels, "stretch", 8.0))
+            ranges[selection.name] = low_high
             found = map_
-            limit = _limit(model, settings)
-            if limit is not None:
-                found = f"{selection.name}:mask"
-                nodes.append(Node(found, ABOVE, (map_,), limit, "threshold"))
         wanted[selection.name] = found
-    return PredictProgram(tuple(nodes), inputs, wanted, tuple(ranges), params)
+    return PredictProgram(tuple(nodes), sources, wanted, ranges)
 
 
-def _recipes(model: Model, settings: PredictSettings, channels: int) -> list[Recipe]:
-    given = settings.normalization
-    if given is None:
-        given = model.info.normalization or NONE
-    if isinstance(given, int | str | Recipe):
-        return [get_recipe(given)] * channels
-    if len(given) != channels:
-        raise UsageError(f"{len(given)} normalisations were given; the network takes {channels} channels")
-    return [get_recipe(recipe) for recipe in given]
+def finish_program(
+    model: Model, settings: PredictSettings, maps: Mapping[str, str], thresholded: float | None = None
+) -> PredictProgram:
+    """From maps (or masks, if they are `thresholded`) to results: threshold, small objects, what is in them."""
+    limit = limit_of(model, settings)
+    nodes: list[Node] = []
+    wanted, facts = {}, {}
+    for name, source in maps.items():
+        found = source
+        if limit is not None and thresholded is None:
+            found = f"{name}:mask"
+            nodes.append(Node(found, ABOVE, (source,), limit, "threshold"))
+        if limit is not None and settings.min_size > 1:
+            spec = get_operator("remove_small_objects")
+            size, _ = spec.check({"min_size": settings.min_size})
+            step = "remove small objects"
+            nodes += flatten(
+                f"{name}:large", spec.rule, {"mask": found}, size, step=step, scratch=spec.scratch
+            )
+            found = f"{name}:large"
+        facts[name] = f"{name}:content"
+        nodes.append(
+            Node(facts[name], EXTREMA if limit is None else COUNT, (found,), None, "describe the result")
+        )
+        wanted[name] = found
+    return PredictProgram(tuple(nodes), tuple(maps.values()), wanted, {}, facts)
+
+
+def _joined(first: PredictProgram, *others: PredictProgram) -> PredictProgram:
+    """Programs of which each takes what those before it give."""
+    programs = (first, *others)
+    return PredictProgram(
+        nodes=tuple(node for program in programs for node in program.nodes),
+        inputs=first.inputs,
+        wanted=programs[-1].wanted,
+        ranges={name: node for program in programs for name, node in program.ranges.items()},
+        facts=programs[-1].facts,
+    )

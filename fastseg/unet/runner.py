@@ -28,6 +28,10 @@ PRECISIONS: dict[str, torch.dtype] = {
 
 OutOfMemory = torch.OutOfMemoryError
 
+_QUEUE = threading.Lock()
+"""Threads that share a process take turns: settings of the arithmetic hold for all of them, and on the CPU one network
+uses all cores."""
+
 
 def check_precision(name: str, device: Device) -> str:
     """Refuse a precision that is unknown or that the device has no arithmetic for.
@@ -95,7 +99,7 @@ class Runner:
         InputError
             (On waiting) if numbers overflowed in half precision.
         """
-        with torch.inference_mode(), self._arithmetic():
+        with _QUEUE, torch.inference_mode(), self._arithmetic():
             image = self._to_device(torch.from_numpy(batch))
             asked = sorted({s.output for s in selections})
             scores = dict(zip(asked, self.network(image, asked), strict=True))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastseg.errors import UsageError
-from fastseg.tiling import Block, Local
+from fastseg.tiling import Block, Local, Reduce
+from fastseg.tiling.statistics import kept
 from fastseg.types import Array
 
 
@@ -43,6 +44,22 @@ def _above(block: Block) -> Array:
 
 ABOVE = Local(_above)
 """Mask of the voxels above a limit, its parameter (see `float32_limit`)."""
+
+
+def _count(block: Block) -> int:
+    return int(block.ns.xp.count_nonzero(kept(block)))
+
+
+def _sum(a: int, b: int) -> int:
+    return a + b
+
+
+def _same(count: int, values: tuple[Any, ...], params: Any) -> int:
+    return count
+
+
+COUNT = Reduce(_count, _sum, _same)
+"""Foreground voxels of a mask."""
 
 
 def stretched(probability: Array, low: float, high: float, xp: Any = np) -> Array:

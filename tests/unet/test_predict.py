@@ -18,7 +18,7 @@ from fastseg.unet import runner as runners
 from fastseg.unet.model import save_model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.predict import predict, predict_volumes
-from fastseg.unet.program import PredictSettings
+from fastseg.unet.settings import PredictSettings
 from tests.support import frozen
 from tests.unet.published import model_of
 from tests.unet.small import continued, run, small_model, whole
@@ -184,7 +184,7 @@ def test_all_flips_make_prediction_symmetric(axes: tuple) -> None:
 
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = predict(small_model(), IMAGE, device="cpu", flips="all", patch=(24, 60, 60)).array()
-    monkeypatch.setattr("fastseg.unet.program.batch_size", lambda *_: 5)
+    monkeypatch.setattr("fastseg.unet.settings.batch_size", lambda *_: 5)
     found = predict(small_model(), IMAGE, device="cpu", flips="all", patch=(24, 60, 60)).array()
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
 
