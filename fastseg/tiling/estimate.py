@@ -16,7 +16,7 @@ VOXEL = 4.0
 """Bytes of a voxel of an intermediate image; masks take less."""
 
 _LABEL_BYTES = 24.0
-"""Bytes a voxel of a labelling task: mask, its runs or local labels, and what is painted; measured on noise and blobs."""
+"""Bytes a voxel of a labelling task: mask, its runs or local labels, and what is painted."""
 
 _OBJECT_BYTES = 20.0
 """Bytes a voxel of an object-wise task beside its own scratch: labels, what is read, the output."""
