@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,8 @@ def winding(shape: tuple[int, ...]) -> np.ndarray:
     found[..., 1::4, -1] = True
     found[..., 3::4, 0] = True
     return found
+
+
+def interrupts_heeded() -> None:
+    """For a process about to start: heed Ctrl-C, which what runs in the background of a script ignores."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.screen.stacks import files_in, stack, write_stack, write_workflow
+from tests.support import interrupts_heeded
 
 
 def fastseg(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -72,7 +73,7 @@ main.run()
 """
     arguments = ("segment", tmp_path / "in", "-w", workflow, "-o", tmp_path / "out")
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=interrupts_heeded)
     assert done.returncode == 128 + number
     assert done.stderr == "stopped: 1 of 2 images are finished, nothing half-written is left\n"
     assert files_in(tmp_path / "out") == ["a_struct_segmentation.tiff"]

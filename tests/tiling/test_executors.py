@@ -29,7 +29,7 @@ from fastseg.types import Box
 from fastseg.workflow.load import get_workflow
 from fastseg.workflow.run import run_workflow
 from fastseg.workflow.run_tiled import program_for, run_tiled
-from tests.support import assert_identical, image
+from tests.support import assert_identical, image, interrupts_heeded
 from tests.tiling.cases import CASES
 from tests.tiling.test_tiled_equals_whole import PHASES, draw_case
 
@@ -221,7 +221,8 @@ except KeyboardInterrupt:
 
 
 def test_an_interrupt_ends_the_run_after_the_running_tasks(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path)])
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    process = subprocess.Popen(command, preexec_fn=interrupts_heeded)
     for _ in range(600):
         if (tmp_path / "3").exists():
             break
