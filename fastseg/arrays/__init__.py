@@ -1,6 +1,6 @@
 """Which array library, which device, how much memory. The only package that imports CuPy or cuCIM."""
 
-from fastseg.arrays.cores import kernels_may_overlap, limit_kernels, usable_cores
+from fastseg.arrays.cores import limit_kernels, usable_cores
 from fastseg.arrays.device import Device, cuda_devices, free_bytes, parse_device
 from fastseg.arrays.namespace import Namespace, namespace_for, namespace_of, to_device, to_host
 
@@ -9,7 +9,6 @@ __all__ = [
     "Namespace",
     "cuda_devices",
     "free_bytes",
-    "kernels_may_overlap",
     "limit_kernels",
     "namespace_for",
     "namespace_of",

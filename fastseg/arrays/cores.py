@@ -122,11 +122,3 @@ def limit_kernels_once() -> None:
     """Keep the compiled loops of this thread within `usable_cores`, unless a number has been set for them."""
     if not getattr(_limited, "done", False):
         limit_kernels(usable_cores())
-
-
-def kernels_may_overlap() -> bool:
-    """Whether several threads of this process may run compiled loops at one time.
-
-    Numba's layers "omp" and "tbb" allow it; "workqueue", which is all that some platforms have, ends the process.
-    """
-    return bool(importlib.import_module("fastseg.kernels.threads").may_overlap())

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol
 
-from fastseg.arrays import Device, kernels_may_overlap, limit_kernels, namespace_for, usable_cores
+from fastseg.arrays import Device, limit_kernels, namespace_for, usable_cores
 from fastseg.errors import UsageError
 
 _SPARE = 2
@@ -45,8 +45,7 @@ class Threads:
     """Several tasks at one time in this process, each on a thread with its share of the cores.
 
     Reading, decompression and most of SciPy run on one core, but without the interpreter lock; a second task keeps the
-    other cores busy meanwhile. Where Numba's threading layer may not be entered by several threads (see
-    `fastseg.arrays.kernels_may_overlap`), tasks run one after another.
+    other cores busy meanwhile.
 
     Parameters
     ----------
@@ -80,7 +79,7 @@ class Threads:
         running ones have ended when the caller goes on: nothing is written any more. The error is that of the earliest
         item that fails, as in one thread.
         """
-        if self.count == 1 or not kernels_may_overlap():
+        if self.count == 1:
             yield from map(task, items)
             return
         pool = ThreadPoolExecutor(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from math import prod
 
-import numba
-
-from fastseg.kernels.jit import compiled
+from fastseg.kernels import threads
+from fastseg.kernels.jit import inner
 
 __all__ = ["row_of", "share_of", "shares_of", "size_of"]
 
 
-@compiled()
+@inner
 def row_of(start: tuple[int, int, int], stop: tuple[int, int, int], number: int) -> tuple[int, int]:
     """Plane and row in the image of a row of a box."""
     height = stop[1] - start[1]
     return start[0] + number // height, start[1] + number % height
 
 
-@compiled()
+@inner
 def share_of(
     start: tuple[int, int, int], stop: tuple[int, int, int], part: int, shares: int
 ) -> tuple[int, int]:
@@ -29,7 +28,7 @@ def share_of(
 
 def shares_of(start: tuple[int, int, int], stop: tuple[int, int, int]) -> int:
     """Parts of a box that keep all threads at work."""
-    return min(numba.get_num_threads(), (stop[0] - start[0]) * (stop[1] - start[1]))
+    return min(threads.count(), (stop[0] - start[0]) * (stop[1] - start[1]))
 
 
 def size_of(start: tuple[int, int, int], stop: tuple[int, int, int]) -> int:

@@ -6,11 +6,10 @@ Read as int32, with the bits below the sign flipped for negative values, float32
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from fastseg.kernels.cpu.boxes import row_of, share_of, shares_of, size_of
-from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["histogram", "lower_halves", "upper_halves"]
 
@@ -25,7 +24,7 @@ _ZERO = np.int32(0)
 _WAYS = 4
 
 
-@compiled()
+@inner
 def _estimate(
     values: np.ndarray, low: np.float32, factor: np.float32, divisor: np.float32, bins: np.ndarray
 ) -> None:
@@ -37,7 +36,7 @@ def _estimate(
         bins[x] = last if place > last else place
 
 
-@compiled()
+@inner
 def _estimate_wide(values: np.ndarray, low: float, scale: float, bins: np.ndarray) -> None:
     """The same in float64, for a range that float32 cannot hold."""
     last = np.int32(255)
@@ -47,7 +46,7 @@ def _estimate_wide(values: np.ndarray, low: float, scale: float, bins: np.ndarra
         bins[x] = last if place > last else place
 
 
-@compiled()
+@inner
 def _correct(values: np.ndarray, edges: np.ndarray, bins: np.ndarray) -> None:
     """Move each value by one bin if the edges say so."""
     last = np.int32(255)
@@ -58,7 +57,7 @@ def _correct(values: np.ndarray, edges: np.ndarray, bins: np.ndarray) -> None:
         bins[x] = place
 
 
-@compiled()
+@inner
 def _count(bins: np.ndarray, counts: np.ndarray) -> None:
     whole = bins.shape[0] // _WAYS * _WAYS
     for x in range(0, whole, _WAYS):
@@ -70,8 +69,10 @@ def _count(bins: np.ndarray, counts: np.ndarray) -> None:
         counts[0, bins[x]] += 1
 
 
-@compiled(parallel=True)
+@compiled
 def _histogram(
+    begin: int,
+    end: int,
     image: np.ndarray,
     start: tuple[int, int, int],
     stop: tuple[int, int, int],
@@ -83,7 +84,7 @@ def _histogram(
 ) -> None:
     shares = counts.shape[0]
     width = stop[2] - start[2]
-    for part in prange(shares):
+    for part in range(begin, end):
         first, last = share_of(start, stop, part, shares)
         bins = np.empty(width, np.int32)
         for row in range(first, last):
@@ -97,7 +98,7 @@ def _histogram(
             _count(bins, counts[part])
 
 
-@compiled()
+@inner
 def _ordered(bits: np.ndarray, keys: np.ndarray) -> None:
     """Ordered integers of a row; those of -0.0 and 0.0 are the same."""
     for x in range(bits.shape[0]):
@@ -105,13 +106,18 @@ def _ordered(bits: np.ndarray, keys: np.ndarray) -> None:
         keys[x] = _ZERO if bits[x] == ~_MAGNITUDE else key
 
 
-@compiled(parallel=True)
+@compiled
 def _upper_halves(
-    bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int], counts: np.ndarray
+    begin: int,
+    end: int,
+    bits: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    counts: np.ndarray,
 ) -> None:
     shares = counts.shape[0]
     width = stop[2] - start[2]
-    for part in prange(shares):
+    for part in range(begin, end):
         first, last = share_of(start, stop, part, shares)
         keys = np.empty(width, np.int32)
         own = counts[part]
@@ -122,8 +128,10 @@ def _upper_halves(
                 own[(keys[x] >> _HALF) + _OFFSET] += 1
 
 
-@compiled(parallel=True)
+@compiled
 def _lower_halves(
+    begin: int,
+    end: int,
     bits: np.ndarray,
     start: tuple[int, int, int],
     stop: tuple[int, int, int],
@@ -133,7 +141,7 @@ def _lower_halves(
     shares = counts.shape[0]
     width = stop[2] - start[2]
     low, high = np.int32(uppers[0] - _OFFSET), np.int32(uppers[1] - _OFFSET)
-    for part in prange(shares):
+    for part in range(begin, end):
         first, last = share_of(start, stop, part, shares)
         keys = np.empty(width, np.int32)
         own = counts[part]
@@ -177,7 +185,7 @@ def histogram(
     with fitting(size_of(start, stop)):
         counts = np.zeros((shares_of(start, stop), _WAYS, 256), np.int64)
         scales = np.float32(factor), np.float32(divisor), factor if wide else 0.0
-        _histogram(image, start, stop, edges, *scales, counts)
+        spread(_histogram, len(counts), image, start, stop, edges, *scales, counts)
     return counts.sum(axis=(0, 1))
 
 
@@ -197,7 +205,7 @@ def upper_halves(bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int,
     """
     with fitting(size_of(start, stop)):
         counts = np.zeros((shares_of(start, stop), 1 << 16), np.int64)
-        _upper_halves(bits, start, stop, counts)
+        spread(_upper_halves, len(counts), bits, start, stop, counts)
     return counts.sum(axis=0)
 
 
@@ -219,5 +227,5 @@ def lower_halves(
     """
     with fitting(size_of(start, stop)):
         counts = np.zeros((shares_of(start, stop), 2, 1 << 16), np.int64)
-        _lower_halves(bits, start, stop, uppers, counts)
+        spread(_lower_halves, len(counts), bits, start, stop, uppers, counts)
     return counts.sum(axis=0)

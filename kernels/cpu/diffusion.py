@@ -5,9 +5,10 @@ outside the box are thrown away.
 """
 
 import numpy as np
-from numba import prange
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.cpu.rows import fill
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 from fastseg.kernels.voxel.diffusion import face_factors, face_flux, fixed_point, squared_gradient
 
 _ROWS = 32
@@ -16,14 +17,14 @@ _PLANES = 32
 computed once more."""
 
 
-@compiled()
+@inner
 def _square_at(row, rear, front, upper, lower, x, weights, scale):
     last = row.shape[0] - 1
     c = row[min(x + 1, last)] - row[max(x - 1, 0)]
     return fixed_point(squared_gradient(front[x] - rear[x], lower[x] - upper[x], c, weights), scale)
 
 
-@compiled()
+@inner
 def _squares(row, rear, front, upper, lower, start, stop, weights, scale):
     """Sum over the columns from `start` to `stop` of a row, given the rows around it."""
     nx = row.shape[0]
@@ -41,7 +42,18 @@ def _squares(row, rear, front, upper, lower, start, stop, weights, scale):
     return total
 
 
-@compiled(parallel=True)
+@compiled
+def _squared_gradients(begin, end, image, weights, start, stop, scale, rows):
+    nz, ny = image.shape[0], image.shape[1]
+    dy = stop[1] - start[1]
+    for row in range(begin, end):
+        z = row // dy + start[0]
+        y = row % dy + start[1]
+        rear, front = image[max(z - 1, 0), y], image[min(z + 1, nz - 1), y]
+        upper, lower = image[z, max(y - 1, 0)], image[z, min(y + 1, ny - 1)]
+        rows[row] = _squares(image[z, y], rear, front, upper, lower, start[2], stop[2], weights, scale)
+
+
 def squared_gradients(image, weights, start, stop, scale, rows):
     """Sums over the rows of a box of the squared gradient magnitude, in fixed point.
 
@@ -58,17 +70,10 @@ def squared_gradients(image, weights, start, stop, scale, rows):
     rows : int64 (rows of the box,)
         Written. A sum of integers is the same in any order.
     """
-    nz, ny = image.shape[0], image.shape[1]
-    dy = stop[1] - start[1]
-    for row in prange(rows.size):
-        z = row // dy + start[0]
-        y = row % dy + start[1]
-        rear, front = image[max(z - 1, 0), y], image[min(z + 1, nz - 1), y]
-        upper, lower = image[z, max(y - 1, 0)], image[z, min(y + 1, ny - 1)]
-        rows[row] = _squares(image[z, y], rear, front, upper, lower, start[2], stop[2], weights, scale)
+    spread(_squared_gradients, len(rows), image, weights, start, stop, scale, rows)
 
 
-@compiled()
+@inner
 def _flux_at(near, far, near_low, near_high, far_low, far_high, x, factors):
     left, right = max(x - 1, 0), min(x + 1, near.shape[0] - 1)
     a = (near_high[x] - near_low[x]) + (far_high[x] - far_low[x])
@@ -76,7 +81,7 @@ def _flux_at(near, far, near_low, near_high, far_low, far_high, x, factors):
     return face_flux(far[x] - near[x], a, b, factors)
 
 
-@compiled()
+@inner
 def _fluxes(near, far, near_low, near_high, far_low, far_high, factors, out):
     """Fluxes from a row to the next one along z or y; the rows around each lie along the other of the two axes."""
     last = near.shape[0] - 1
@@ -88,7 +93,7 @@ def _fluxes(near, far, near_low, near_high, far_low, far_high, factors, out):
     out[last] = _flux_at(near, far, near_low, near_high, far_low, far_high, last, factors)
 
 
-@compiled()
+@inner
 def _fluxes_along(row, rear, front, upper, lower, factors, out):
     """Fluxes along a row; `out` holds that from x - 1 to x at x, and stays as it is at both ends."""
     for x in range(row.shape[0] - 1):
@@ -97,13 +102,13 @@ def _fluxes_along(row, rear, front, upper, lower, factors, out):
         out[x + 1] = face_flux(row[x + 1] - row[x], a, b, factors)
 
 
-@compiled()
+@inner
 def _advance(row, below, front, behind, down, along, out):
     for x in range(out.shape[0]):
         out[x] = row[x] + ((front[x] - below[x]) + (down[x] - behind[x]) + (along[x + 1] - along[x]))
 
 
-@compiled()
+@inner
 def _task(image, factors, start, first_z, end_z, first_y, end_y, out):
     """The step in a few rows of a few planes."""
     nz, ny, nx = image.shape
@@ -130,19 +135,18 @@ def _task(image, factors, start, first_z, end_z, first_y, end_y, out):
                     leaving[y - first_y],
                 )
             else:
-                leaving[y - first_y] = np.float32(0.0)
+                fill(leaving[y - first_y], np.float32(0.0))
         if z < first_z:
             continue
-        rows[(first_y + 1) & 1] = np.float32(
-            0.0
-        )  # through the image's border, unless the row before says otherwise
+        # through the image's border, unless the row before says otherwise
+        fill(rows[(first_y + 1) & 1], np.float32(0.0))
         for y in range(max(first_y - 1, 0), end_y):
             upper, lower = max(y - 1, 0), min(y + 1, ny - 1)
             behind, down = rows[(y + 1) & 1], rows[y & 1]
             if y + 1 < ny:
                 _fluxes(here[y], here[lower], rear[y], front[y], rear[lower], front[lower], of_y, down)
             else:
-                down[:] = np.float32(0.0)
+                fill(down, np.float32(0.0))
             if y < first_y:
                 continue
             _fluxes_along(here[y], rear[y], front[y], here[upper], here[lower], of_x, along)
@@ -157,7 +161,19 @@ def _task(image, factors, start, first_z, end_z, first_y, end_y, out):
             )
 
 
-@compiled(parallel=True)
+@compiled
+def _step(begin, end, image, weights, inverse, time_step, start, out):
+    dz, dy = out.shape[0], out.shape[1]
+    z0, y0 = start[0], start[1]
+    blocks = (dy + _ROWS - 1) // _ROWS
+    for task in range(begin, end):
+        z = task // blocks * _PLANES
+        y = task % blocks * _ROWS
+        end_z, end_y = min(z + _PLANES, dz), min(y + _ROWS, dy)
+        factors = face_factors(weights, inverse, time_step)
+        _task(image, factors, start, z + z0, end_z + z0, y + y0, end_y + y0, out)
+
+
 def step(image, weights, inverse, time_step, start, out):
     """One explicit step of gradient anisotropic diffusion in a box.
 
@@ -175,12 +191,5 @@ def step(image, weights, inverse, time_step, start, out):
     out : float32, shape of the box
         Written.
     """
-    dz, dy = out.shape[0], out.shape[1]
-    z0, y0 = start[0], start[1]
-    blocks = (dy + _ROWS - 1) // _ROWS
-    for task in prange(blocks * ((dz + _PLANES - 1) // _PLANES)):
-        z = task // blocks * _PLANES
-        y = task % blocks * _ROWS
-        end_z, end_y = min(z + _PLANES, dz), min(y + _ROWS, dy)
-        factors = face_factors(weights, inverse, time_step)
-        _task(image, factors, start, z + z0, end_z + z0, y + y0, end_y + y0, out)
+    blocks = -(-out.shape[0] // _PLANES) * -(-out.shape[1] // _ROWS)
+    spread(_step, blocks, image, weights, inverse, time_step, start, out)

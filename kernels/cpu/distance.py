@@ -9,9 +9,9 @@ envelopes, whose divisions do not go in parallel.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 
 __all__ = ["FAR", "dtype_for", "from_before_the_first", "squared_distances", "squared_in_plane"]
 
@@ -28,7 +28,7 @@ def dtype_for(shape: tuple[int, ...]) -> type[np.signedinteger]:
     return np.int32 if small else np.int64
 
 
-@compiled()
+@inner
 def _along_row(row: np.ndarray, out: np.ndarray) -> None:
     """Squared distance to the nearest zero of the row, `FAR` where there is none."""
     since = -1
@@ -51,7 +51,7 @@ def _along_row(row: np.ndarray, out: np.ndarray) -> None:
                 out[x] = since * since
 
 
-@compiled()
+@inner
 def _nearer(best: np.ndarray, other: np.ndarray, square: int) -> int:
     """Lower values to those of another row plus a square; return the highest that is left."""
     highest = best.dtype.type(0)
@@ -66,7 +66,7 @@ def _nearer(best: np.ndarray, other: np.ndarray, square: int) -> int:
     return highest
 
 
-@compiled()
+@inner
 def _nearer_of_two(best: np.ndarray, low: np.ndarray, high: np.ndarray, square: int) -> int:
     """As `_nearer`, for the rows on both sides."""
     highest = best.dtype.type(0)
@@ -84,7 +84,7 @@ def _nearer_of_two(best: np.ndarray, low: np.ndarray, high: np.ndarray, square: 
     return highest
 
 
-@compiled()
+@inner
 def _hold(row: np.ndarray, held: np.ndarray) -> tuple[int, int]:
     """Copy a row; return its lowest and highest value."""
     lowest, highest = row[0], row[0]
@@ -95,7 +95,7 @@ def _hold(row: np.ndarray, held: np.ndarray) -> tuple[int, int]:
     return lowest, highest
 
 
-@compiled()
+@inner
 def _across(lines: np.ndarray, held: np.ndarray, cap: int) -> None:
     """Minimise along the first axis of (n, width) in place; `held` is room for a copy."""
     count = lines.shape[0]
@@ -121,7 +121,7 @@ def _across(lines: np.ndarray, held: np.ndarray, cap: int) -> None:
             k += 1
 
 
-@compiled()
+@compiled
 def squared_in_plane(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
     """Squared distances of a plane's pixels to the nearest zero, on one core.
 
@@ -143,7 +143,22 @@ def squared_in_plane(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
         _across(out[:, x:last], held[:, : last - x], cap)
 
 
-@compiled(parallel=True)
+@compiled
+def _in_planes(begin: int, end: int, mask: np.ndarray, cap: int, out: np.ndarray) -> None:
+    for z in range(begin, end):
+        squared_in_plane(mask[z], cap, out[z])
+
+
+@compiled
+def _across_planes(begin: int, end: int, cap: int, out: np.ndarray) -> None:
+    depth, _, width = out.shape
+    held = np.empty((depth, _SIDE_BY_SIDE), out.dtype)
+    for y in range(begin, end):
+        for x in range(0, width, _SIDE_BY_SIDE):
+            last = min(x + _SIDE_BY_SIDE, width)
+            _across(out[:, y, x:last], held[:, : last - x], cap)
+
+
 def squared_distances(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
     """Squared distances of voxels to the nearest zero, on all threads.
 
@@ -156,19 +171,11 @@ def squared_distances(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
     out : ndarray of int32 or int64, shape (Z, Y, X)
         Written; all `FAR` where there is no background. See `dtype_for`.
     """
-    depth, height, width = mask.shape
-    for z in prange(depth):
-        squared_in_plane(mask[z], cap, out[z])
-    pieces = (width + _SIDE_BY_SIDE - 1) // _SIDE_BY_SIDE
-    for y in prange(height):
-        held = np.empty((depth, _SIDE_BY_SIDE), out.dtype)
-        for piece in range(pieces):
-            x = piece * _SIDE_BY_SIDE
-            last = min(x + _SIDE_BY_SIDE, width)
-            _across(out[:, y, x:last], held[:, : last - x], cap)
+    spread(_in_planes, len(mask), mask, cap, out)
+    spread(_across_planes, mask.shape[1], cap, out)
 
 
-@compiled()
+@compiled
 def from_before_the_first(out: np.ndarray) -> None:
     """Squared distances where nothing at all is background: to the place before the first voxel, as SciPy takes them.
 

@@ -9,9 +9,10 @@ library moves each voxel twice an axis.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.cpu.rows import copy
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 
 __all__ = ["laplacian", "smooth"]
 
@@ -19,34 +20,27 @@ __all__ = ["laplacian", "smooth"]
 _ROWS = 32
 
 
-@compiled()
+@inner
 def _start(total: np.ndarray, row: np.ndarray, weight: float) -> None:
     """Begin a sum with the centre's term."""
     for x in range(row.shape[0]):
         total[x] = row[x] * weight
 
 
-@compiled()
+@inner
 def _add(total: np.ndarray, low: np.ndarray, high: np.ndarray, weight: float) -> None:
     """Add the term of a pair at the same distance."""
     for x in range(low.shape[0]):
         total[x] += (np.float64(low[x]) + np.float64(high[x])) * weight
 
 
-@compiled()
+@inner
 def _round(total: np.ndarray, out: np.ndarray) -> None:
     for x in range(out.shape[0]):
         out[x] = np.float32(total[x])
 
 
-@compiled()
-def _copy(row: np.ndarray, out: np.ndarray) -> None:
-    """A loop: assigning a slice takes Numba seconds to compile."""
-    for x in range(row.shape[0]):
-        out[x] = row[x]
-
-
-@compiled()
+@inner
 def _across_planes(
     image: np.ndarray,
     z: int,
@@ -64,7 +58,7 @@ def _across_planes(
     _round(total, out)
 
 
-@compiled()
+@inner
 def _across_rows(
     held: np.ndarray,
     first: int,
@@ -82,7 +76,7 @@ def _across_rows(
     _round(total, out)
 
 
-@compiled()
+@inner
 def _along(
     row: np.ndarray, weights: np.ndarray, columns: np.ndarray, wide: np.ndarray, total: np.ndarray
 ) -> None:
@@ -96,7 +90,7 @@ def _along(
         _add(total, wide[k : k + size], wide[2 * radius - k : 2 * radius - k + size], weights[k])
 
 
-@compiled()
+@inner
 def _reach(rows: np.ndarray, first: int, last: int, radius: int) -> tuple[int, int]:
     """The lowest and the highest row that rows `first` to `last` need."""
     low, high = rows[first], rows[first]
@@ -105,7 +99,47 @@ def _reach(rows: np.ndarray, first: int, last: int, radius: int) -> tuple[int, i
     return low, high
 
 
-@compiled(parallel=True)
+@compiled
+def _smooth(
+    begin: int,
+    end: int,
+    image: np.ndarray,
+    wz: np.ndarray,
+    wy: np.ndarray,
+    wx: np.ndarray,
+    planes: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    _, height, width = image.shape
+    blocks = (height + _ROWS - 1) // _ROWS
+    rz, ry, rx = wz.shape[0] - 1, wy.shape[0] - 1, wx.shape[0] - 1
+    for task in range(begin, end):
+        z, first = task // blocks, task % blocks * _ROWS
+        last = min(first + _ROWS, height)
+        low, high = _reach(rows, first, last, ry)
+        total = np.empty(width, np.float64)
+        wide = np.empty(width + 2 * rx, np.float32)
+        row = np.empty(width, np.float32)
+        held = np.empty((high - low + 1, width), np.float32)
+        for y in range(low, high + 1):
+            if rz > 0:
+                _across_planes(image, z, y, wz, planes, total, held[y - low])
+            else:
+                copy(image[z, y], held[y - low])
+        for y in range(first, last):
+            if ry > 0:
+                _across_rows(held, low, y, wy, rows, total, row)
+            else:
+                copy(held[y - low], row)
+            if rx > 0:
+                _along(row, wx, columns, wide, total)
+                _round(total, out[z, y])
+            else:
+                copy(row, out[z, y])
+
+
 def smooth(
     image: np.ndarray,
     wz: np.ndarray,
@@ -127,35 +161,60 @@ def smooth(
         For each position along an axis with its border, the voxel that it takes its value from.
     out : ndarray of float32, shape (Z, Y, X)
     """
-    depth, height, width = image.shape
+    spread(_smooth, len(image) * -(-image.shape[1] // _ROWS), image, wz, wy, wx, planes, rows, columns, out)
+
+
+@compiled
+def _laplacian(
+    begin: int,
+    end: int,
+    image: np.ndarray,
+    smoothing: np.ndarray,
+    curvature: np.ndarray,
+    volume: bool,
+    factor: float,
+    planes: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    _, height, width = image.shape
+    radius = smoothing.shape[0] - 1
     blocks = (height + _ROWS - 1) // _ROWS
-    rz, ry, rx = wz.shape[0] - 1, wy.shape[0] - 1, wx.shape[0] - 1
-    for task in prange(depth * blocks):
+    for task in range(begin, end):
         z, first = task // blocks, task % blocks * _ROWS
         last = min(first + _ROWS, height)
-        low, high = _reach(rows, first, last, ry)
+        low, high = _reach(rows, first, last, radius)
         total = np.empty(width, np.float64)
-        wide = np.empty(width + 2 * rx, np.float32)
+        wide = np.empty(width + 2 * radius, np.float32)
         row = np.empty(width, np.float32)
+        found = np.empty(width, np.float32)
         held = np.empty((high - low + 1, width), np.float32)
+        bent = np.empty((high - low + 1 if volume else 1, width), np.float32)
         for y in range(low, high + 1):
-            if rz > 0:
-                _across_planes(image, z, y, wz, planes, total, held[y - low])
+            if volume:
+                _across_planes(image, z, y, smoothing, planes, total, held[y - low])
+                _across_planes(image, z, y, curvature, planes, total, bent[y - low])
             else:
-                _copy(image[z, y], held[y - low])
+                copy(image[z, y], held[y - low])
         for y in range(first, last):
-            if ry > 0:
-                _across_rows(held, low, y, wy, rows, total, row)
+            if volume:
+                _across_rows(bent, low, y, smoothing, rows, total, row)
+                _along(row, smoothing, columns, wide, total)
+                _round(total, found)
+            _across_rows(held, low, y, curvature, rows, total, row)
+            _along(row, smoothing, columns, wide, total)
+            if volume:
+                for x in range(width):
+                    found[x] += np.float32(total[x])
             else:
-                _copy(held[y - low], row)
-            if rx > 0:
-                _along(row, wx, columns, wide, total)
-                _round(total, out[z, y])
-            else:
-                _copy(row, out[z, y])
+                _round(total, found)
+            _across_rows(held, low, y, smoothing, rows, total, row)
+            _along(row, curvature, columns, wide, total)
+            for x in range(width):
+                out[z, y, x] = (found[x] + np.float32(total[x])) * factor
 
 
-@compiled(parallel=True)
 def laplacian(
     image: np.ndarray,
     smoothing: np.ndarray,
@@ -182,38 +241,16 @@ def laplacian(
         For each position along an axis with its border, the voxel that it takes its value from.
     out : ndarray of float32, shape (Z, Y, X)
     """
-    depth, height, width = image.shape
-    radius = smoothing.shape[0] - 1
-    blocks = (height + _ROWS - 1) // _ROWS
-    for task in prange(depth * blocks):
-        z, first = task // blocks, task % blocks * _ROWS
-        last = min(first + _ROWS, height)
-        low, high = _reach(rows, first, last, radius)
-        total = np.empty(width, np.float64)
-        wide = np.empty(width + 2 * radius, np.float32)
-        row = np.empty(width, np.float32)
-        found = np.empty(width, np.float32)
-        held = np.empty((high - low + 1, width), np.float32)
-        bent = np.empty((high - low + 1 if volume else 1, width), np.float32)
-        for y in range(low, high + 1):
-            if volume:
-                _across_planes(image, z, y, smoothing, planes, total, held[y - low])
-                _across_planes(image, z, y, curvature, planes, total, bent[y - low])
-            else:
-                _copy(image[z, y], held[y - low])
-        for y in range(first, last):
-            if volume:
-                _across_rows(bent, low, y, smoothing, rows, total, row)
-                _along(row, smoothing, columns, wide, total)
-                _round(total, found)
-            _across_rows(held, low, y, curvature, rows, total, row)
-            _along(row, smoothing, columns, wide, total)
-            if volume:
-                for x in range(width):
-                    found[x] += np.float32(total[x])
-            else:
-                _round(total, found)
-            _across_rows(held, low, y, smoothing, rows, total, row)
-            _along(row, curvature, columns, wide, total)
-            for x in range(width):
-                out[z, y, x] = (found[x] + np.float32(total[x])) * factor
+    spread(
+        _laplacian,
+        len(image) * -(-image.shape[1] // _ROWS),
+        image,
+        smoothing,
+        curvature,
+        volume,
+        factor,
+        planes,
+        rows,
+        columns,
+        out,
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.jit import inner
 from fastseg.kernels.voxel.hessian import around, second
 
 WIDTH = 512
@@ -15,7 +15,7 @@ it gives up on more than a few arrays of which it must find out when the loop ru
 _HALF = np.float32(0.5)
 
 
-@compiled()
+@inner
 def _across(bh, bl, ah, al, upper_weight, lower_weight, factor, first, out):
     """Second differences between rows, in columns `first` and on."""
     bh, bl, ah, al = bh[first:], bl[first:], ah[first:], al[first:]
@@ -23,7 +23,7 @@ def _across(bh, bl, ah, al, upper_weight, lower_weight, factor, first, out):
         out[x] = second(bh[x], bl[x], ah[x], al[x], upper_weight, lower_weight, factor)
 
 
-@compiled()
+@inner
 def _along_at(row, x, scale):
     x0, x1, wx = around(x, row.shape[0])
     a0, a1, wa = around(x0, row.shape[0])
@@ -31,7 +31,7 @@ def _along_at(row, x, scale):
     return second(row[b1], row[b0], row[a1], row[a0], wb, wa, scale * wx)
 
 
-@compiled()
+@inner
 def _along(row, scale, first, out):
     """Second differences along a row; the two columns at its ends have weights of their own."""
     end = first + out.shape[0]
@@ -48,13 +48,13 @@ def _along(row, scale, first, out):
             inner[x] = second(upper[x], centre[x], centre[x], lower[x], _HALF, _HALF, factor)
 
 
-@compiled()
+@inner
 def _mixed_at(upper, lower, x, factor):
     x0, x1, wx = around(x, upper.shape[0])
     return second(upper[x1], upper[x0], lower[x1], lower[x0], wx, wx, factor)
 
 
-@compiled()
+@inner
 def _mixed(upper, lower, factor, first, out):
     """Differences along the row of the difference of two rows."""
     end = first + out.shape[0]
@@ -71,7 +71,7 @@ def _mixed(upper, lower, factor, first, out):
             inner[x] = second(uh[x], ul[x], lh[x], ll[x], _HALF, _HALF, factor)
 
 
-@compiled()
+@inner
 def in_plane(image, z, y, first, count, scale, lines):
     """yy, xx and yx of `count` columns of a row from column `first`, into the first three of `lines`.
 
@@ -94,7 +94,7 @@ def in_plane(image, z, y, first, count, scale, lines):
     _mixed(rows[y1], rows[y0], factor, first, lines[2 * WIDTH : 2 * WIDTH + count])
 
 
-@compiled()
+@inner
 def across_planes(image, z, y, first, count, scale, lines):
     """zz, zy and zx, otherwise as `in_plane`."""
     nz, ny = image.shape[0], image.shape[1]

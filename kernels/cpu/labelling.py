@@ -10,12 +10,11 @@ He, Chao, Suzuki, IEEE Trans. Image Process. 17(5), 2008 describe labelling by r
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
-from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels import threads
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["find_runs"]
 
@@ -27,13 +26,13 @@ _WORK_OF_RUN = 16
 """A run costs about as much as this many voxels."""
 
 
-@compiled()
+@inner
 def _buffer(width: int) -> np.ndarray:
     """Zeros for the marks of a row, whole words."""
     return np.zeros((width // _WORD + 1) * _WORD, np.uint8)
 
 
-@compiled()
+@inner
 def _mark(row: np.ndarray, inside: bool, marks: np.ndarray) -> None:
     """Write 1 where a run begins, and where the first voxel after it lies."""
     width = row.shape[0]
@@ -43,11 +42,11 @@ def _mark(row: np.ndarray, inside: bool, marks: np.ndarray) -> None:
     marks[width] = (row[width - 1] != 0) == inside
 
 
-@compiled(parallel=True)
-def _count(mask: np.ndarray, inside: bool, rows: np.ndarray) -> None:
+@compiled
+def _count(begin: int, end: int, mask: np.ndarray, inside: bool, rows: np.ndarray) -> None:
     """Write the number of runs of row k to ``rows[k + 1]``."""
-    depth, height, width = mask.shape
-    for z in prange(depth):
+    _, height, width = mask.shape
+    for z in range(begin, end):
         marks = _buffer(width)
         words = marks.view(np.uint64)
         for y in range(height):
@@ -58,7 +57,7 @@ def _count(mask: np.ndarray, inside: bool, rows: np.ndarray) -> None:
             rows[z * height + y + 1] = total // 2
 
 
-@compiled()
+@inner
 def _positions(marks: np.ndarray, words: np.ndarray, found: np.ndarray) -> int:
     """Write where the marks are; gives how many."""
     n = 0
@@ -70,7 +69,7 @@ def _positions(marks: np.ndarray, words: np.ndarray, found: np.ndarray) -> int:
     return n
 
 
-@compiled()
+@inner
 def _root(parent: np.ndarray, run: int) -> int:
     while parent[run] != run:
         parent[run] = parent[parent[run]]
@@ -78,7 +77,7 @@ def _root(parent: np.ndarray, run: int) -> int:
     return run
 
 
-@compiled()
+@inner
 def _unite(parent: np.ndarray, a: int, b: int) -> int:
     """Join the components of two runs; gives how many were joined, 0 or 1. The earlier root stays one."""
     if parent[a] == parent[b]:
@@ -91,7 +90,7 @@ def _unite(parent: np.ndarray, a: int, b: int) -> int:
     return 1 if a != b else 0
 
 
-@compiled()
+@inner
 def _join_rows(
     upper: int, lower: int, reach: int, rows: np.ndarray, edges: np.ndarray, parent: np.ndarray
 ) -> int:
@@ -109,7 +108,7 @@ def _join_rows(
     return joined
 
 
-@compiled()
+@inner
 def _join(
     row: int,
     low: int,
@@ -141,8 +140,10 @@ def _join(
     return joined
 
 
-@compiled(parallel=True)
-def _link(
+@compiled
+def _link_within(
+    begin: int,
+    end: int,
     mask: np.ndarray,
     inside: bool,
     connectivity: int,
@@ -151,12 +152,11 @@ def _link(
     cuts: np.ndarray,
     edges: np.ndarray,
     parent: np.ndarray,
-) -> int:
-    """Fill in the runs and join those that touch; gives the number of joins. `cuts` are the first rows of the slabs."""
+    joined: np.ndarray,
+) -> None:
+    """Fill in the runs of some slabs and join those that touch. `cuts` are the first rows of the slabs."""
     _, height, width = mask.shape
-    slabs = cuts.shape[0] - 1
-    joined = np.zeros(slabs, np.int64)
-    for slab in prange(slabs):
+    for slab in range(begin, end):
         marks = _buffer(width)
         words = marks.view(np.uint64)
         found = np.empty(width + 1 + _WORD, np.int32)
@@ -170,21 +170,56 @@ def _link(
             for run in range(first, rows[row + 1]):
                 parent[run] = run
             total += _join(row, cuts[slab], row, height, connectivity, planar, rows, edges, parent)
-        joined[slab] = total
+        joined[slab] += total
+
+
+@compiled
+def _link_between(
+    begin: int,
+    end: int,
+    step: int,
+    height: int,
+    connectivity: int,
+    planar: bool,
+    rows: np.ndarray,
+    cuts: np.ndarray,
+    edges: np.ndarray,
+    parent: np.ndarray,
+    joined: np.ndarray,
+) -> None:
+    """Join pairs of groups of `step` slabs: the runs on both sides of where they meet."""
+    slabs = cuts.shape[0] - 1
+    for k in range(begin, end):
+        slab = (2 * k + 1) * step  # the slabs from here on meet the as many before it
+        low, high = cuts[slab - step], cuts[slab]
+        last = min(high + height + 1, cuts[min(slab + step, slabs)])
+        for row in range(high, last):
+            joined[slab] += _join(row, low, high, height, connectivity, planar, rows, edges, parent)
+
+
+def _link(
+    mask: np.ndarray,
+    inside: bool,
+    connectivity: int,
+    planar: bool,
+    rows: np.ndarray,
+    cuts: np.ndarray,
+    edges: np.ndarray,
+    parent: np.ndarray,
+) -> int:
+    """Fill in the runs and join those that touch; gives the number of joins."""
+    slabs = len(cuts) - 1
+    joined = np.zeros(slabs, np.int64)
+    how = connectivity, planar, rows, cuts, edges, parent, joined
+    spread(_link_within, slabs, mask, inside, *how)
     step = 1
     while step < slabs:
-        for k in prange((slabs + 2 * step - 1) // (2 * step)):
-            slab = (2 * k + 1) * step  # the slabs from here on meet the as many before it
-            if slab < slabs:
-                low, high = cuts[slab - step], cuts[slab]
-                last = min(high + height + 1, cuts[min(slab + step, slabs)])
-                for row in range(high, last):
-                    joined[slab] += _join(row, low, high, height, connectivity, planar, rows, edges, parent)
+        spread(_link_between, (slabs + step - 1) // (2 * step), step, mask.shape[1], *how)
         step *= 2
-    return joined.sum()
+    return int(joined.sum())
 
 
-@compiled()
+@compiled
 def _number(
     rows: np.ndarray,
     edges: np.ndarray,
@@ -239,7 +274,7 @@ def find_runs(
         Flat position of the first voxel of every component.
     """
     with fitting(mask.size):
-        return _find_runs(mask, inside, connectivity, planar, slabs or numba.get_num_threads())
+        return _find_runs(mask, inside, connectivity, planar, slabs or threads.count())
 
 
 def _find_runs(
@@ -247,7 +282,7 @@ def _find_runs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     depth, height, width = mask.shape
     rows = np.zeros(depth * height + 1, np.int64)
-    _count(mask, inside, rows)
+    spread(_count, depth, mask, inside, rows)
     np.cumsum(rows, out=rows)
     runs = int(rows[-1])
     work = rows * _WORK_OF_RUN + np.arange(rows.size) * width

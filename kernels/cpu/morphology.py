@@ -9,10 +9,10 @@ dilation of the complement, for a border that is ignored.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels.cpu.rows import copy
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["dilate", "erode_image", "pack", "unpack"]
 
@@ -29,10 +29,10 @@ _ONE = np.uint64(1)
 _LOW_BYTE = np.uint64(0xFF)
 
 
-@compiled(parallel=True)
-def _pack(mask: np.ndarray, inside: bool, bits: np.ndarray) -> None:
-    depth, height, width = mask.shape
-    for z in prange(depth):
+@compiled
+def _pack(begin: int, end: int, mask: np.ndarray, inside: bool, bits: np.ndarray) -> None:
+    _, height, width = mask.shape
+    for z in range(begin, end):
         held = np.zeros(bits.shape[2] * _WORD, np.uint8)
         eights = held.view(np.uint64)
         for y in range(height):
@@ -47,11 +47,13 @@ def _pack(mask: np.ndarray, inside: bool, bits: np.ndarray) -> None:
                 bits[z, y, j] = word
 
 
-@compiled(parallel=True)
-def _unpack(bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray) -> None:
-    depth, height, width = out.shape
+@compiled
+def _unpack(
+    begin: int, end: int, bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray
+) -> None:
+    _, height, width = out.shape
     chosen = np.uint8(0 if inside else 1)
-    for z in prange(depth):
+    for z in range(begin, end):
         held = np.zeros(bits.shape[2] * _WORD, np.uint8)
         eights = held.view(np.uint64)
         for y in range(height):
@@ -71,11 +73,11 @@ def _unpack(bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray)
                     row[x] = held[x] ^ chosen
 
 
-@compiled(parallel=True)
-def _widen(bits: np.ndarray) -> None:
+@compiled
+def _widen(begin: int, end: int, bits: np.ndarray) -> None:
     """Dilate every row by one voxel to both sides, in place."""
-    depth, height, words = bits.shape
-    for z in prange(depth):
+    _, height, words = bits.shape
+    for z in range(begin, end):
         for y in range(height):
             row = bits[z, y]
             before = np.uint64(0)
@@ -86,17 +88,17 @@ def _widen(bits: np.ndarray) -> None:
                 before = word
 
 
-@compiled()
+@inner
 def _unite(words: np.ndarray, others: np.ndarray) -> None:
     for j in range(words.shape[0]):
         words[j] |= others[j]
 
 
-@compiled(parallel=True)
-def _join(bits: np.ndarray, steps: np.ndarray, out: np.ndarray) -> None:
+@compiled
+def _join(begin: int, end: int, bits: np.ndarray, steps: np.ndarray, out: np.ndarray) -> None:
     """Join rows to the rows that lie some steps (z, y) away."""
     depth, height, _ = bits.shape
-    for z in prange(depth):
+    for z in range(begin, end):
         for k in range(steps.shape[0]):
             other = z + steps[k, 0]
             if other < 0 or other >= depth:
@@ -120,7 +122,7 @@ def pack(mask: np.ndarray, inside: bool, bits: np.ndarray) -> None:
         Written; bits behind the end of a row are 0.
     """
     with fitting(mask.size):
-        _pack(mask, inside, bits)
+        spread(_pack, len(mask), mask, inside, bits)
 
 
 def unpack(bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray) -> None:
@@ -137,7 +139,7 @@ def unpack(bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray) 
         Written.
     """
     with fitting(out.size):
-        _unpack(bits, inside, within, out)
+        spread(_unpack, len(out), bits, inside, within, out)
 
 
 def dilate(bits: np.ndarray, widths: np.ndarray, out: np.ndarray) -> None:
@@ -158,25 +160,25 @@ def dilate(bits: np.ndarray, widths: np.ndarray, out: np.ndarray) -> None:
             if width > 0:
                 # A bit that went over the end of a row and came back has gone further than the width to a voxel that
                 # it had already reached, so nothing has to be cleared there.
-                _widen(bits)
+                spread(_widen, len(bits), bits)
             steps = np.argwhere(widths == width) - centre
             if len(steps):
-                _join(bits, steps.astype(np.int64), out)
+                spread(_join, len(bits), bits, steps.astype(np.int64), out)
 
 
-@compiled()
+@inner
 def _lower(row: np.ndarray, other: np.ndarray) -> None:
     for x in range(row.shape[0]):
         row[x] = other[x] if other[x] < row[x] else row[x]
 
 
-@compiled(parallel=True)
-def _erode_image(image: np.ndarray, out: np.ndarray) -> None:
+@compiled
+def _erode_image(begin: int, end: int, image: np.ndarray, out: np.ndarray) -> None:
     depth, height, width = image.shape
-    for z in prange(depth):
+    for z in range(begin, end):
         for y in range(height):
             row = out[z, y]
-            row[:] = image[z, y]
+            copy(image[z, y], row)
             _lower(row[1:], image[z, y, : width - 1])
             _lower(row[: width - 1], image[z, y, 1:])
             if y > 0:
@@ -197,4 +199,4 @@ def erode_image(image: np.ndarray, out: np.ndarray) -> None:
     image, out : ndarray of float32, shape (Z, Y, X)
     """
     with fitting(image.size):
-        _erode_image(image, out)
+        spread(_erode_image, len(image), image, out)

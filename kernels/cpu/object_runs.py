@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
+from fastseg.kernels import threads
 from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["object_extremes", "runs_of_labels", "sort_runs"]
 
 
-@compiled(parallel=True)
-def _count_runs(labels: np.ndarray, rows: np.ndarray) -> None:
-    for row in prange(labels.shape[0]):
+@compiled
+def _count_runs(begin: int, end: int, labels: np.ndarray, rows: np.ndarray) -> None:
+    for row in range(begin, end):
         line = labels[row]
         count = 0
         before = labels.dtype.type(0)
@@ -24,9 +23,11 @@ def _count_runs(labels: np.ndarray, rows: np.ndarray) -> None:
         rows[row + 1] = count
 
 
-@compiled(parallel=True)
-def _fill_runs(labels: np.ndarray, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray) -> None:
-    for row in prange(labels.shape[0]):
+@compiled
+def _fill_runs(
+    begin: int, end: int, labels: np.ndarray, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray
+) -> None:
+    for row in range(begin, end):
         line = labels[row]
         run = rows[row] - 1
         before = labels.dtype.type(0)
@@ -62,20 +63,27 @@ def runs_of_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """
     rows = np.zeros(labels.shape[0] + 1, np.int64)
     with fitting(labels.size):
-        _count_runs(labels, rows)
+        spread(_count_runs, len(labels), labels, rows)
         np.cumsum(rows, out=rows)
         edges = np.empty(2 * rows[-1], np.int32)
         ids = np.empty(rows[-1], labels.dtype)
-        _fill_runs(labels, rows, edges, ids)
+        spread(_fill_runs, len(labels), labels, rows, edges, ids)
     return rows, edges, ids
 
 
-@compiled(parallel=True)
+@compiled
 def _extremes(
-    image: np.ndarray, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray, low: np.ndarray, high: np.ndarray
+    begin: int,
+    end: int,
+    image: np.ndarray,
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> None:
     shares, height = low.shape[0], image.shape[0]
-    for share in prange(shares):
+    for share in range(begin, end):
         lowest, highest = low[share], high[share]
         for row in range(share * height // shares, (share + 1) * height // shares):
             line = image[row]
@@ -108,14 +116,14 @@ def object_extremes(
         Entry 0 is infinity and minus infinity.
     """
     with fitting(image.size):
-        shares = numba.get_num_threads()
+        shares = threads.count()
         low = np.full((shares, count + 1), np.inf, np.float32)
         high = np.full((shares, count + 1), -np.inf, np.float32)
-        _extremes(image, rows, edges, ids, low, high)
+        spread(_extremes, shares, image, rows, edges, ids, low, high)
     return low.min(axis=0), high.max(axis=0)
 
 
-@compiled()
+@compiled
 def sort_runs(
     rows: np.ndarray,
     edges: np.ndarray,

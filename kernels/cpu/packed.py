@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastseg.kernels.cpu.peaks import RADIUS
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.jit import compiled, inner
 
 __all__ = ["flood_packed", "peaks_packed"]
 
 
-@compiled()
+@inner
 def _place(positions: np.ndarray, position: int) -> int:
     """Index of the first voxel at or after a position."""
     low, high = 0, positions.shape[0]
@@ -27,14 +27,14 @@ def _place(positions: np.ndarray, position: int) -> int:
     return low
 
 
-@compiled()
+@inner
 def _index_of(positions: np.ndarray, position: int) -> int:
     """Index of the voxel at a position, -1 if the object has none there."""
     place = _place(positions, position)
     return place if place < positions.shape[0] and positions[place] == position else -1
 
 
-@compiled()
+@inner
 def _is_voxel(positions: np.ndarray, shape: tuple[int, int, int], z: int, y: int, x: int) -> bool:
     """Whether a voxel of the volume belongs to the object; none does outside the volume."""
     if z < 0 or y < 0 or x < 0 or z >= shape[0] or y >= shape[1] or x >= shape[2]:
@@ -42,7 +42,7 @@ def _is_voxel(positions: np.ndarray, shape: tuple[int, int, int], z: int, y: int
     return _index_of(positions, (z * shape[1] + y) * shape[2] + x) >= 0
 
 
-@compiled()
+@inner
 def _neighbours(positions: np.ndarray, index: int, shape: tuple[int, int, int], found: np.ndarray) -> int:
     """Write the indices of the face neighbours, in the order -z, -y, -x, +x, +y, +z; return their number."""
     _, height, width = shape
@@ -73,7 +73,7 @@ def _neighbours(positions: np.ndarray, index: int, shape: tuple[int, int, int], 
     return count
 
 
-@compiled()
+@inner
 def _basins_meet(near: np.ndarray, count: int, labels: np.ndarray, closed: np.ndarray) -> bool:
     """Tell whether two different labels occur among the labelled neighbours that are not closed."""
     met = labels.dtype.type(0)
@@ -86,7 +86,7 @@ def _basins_meet(near: np.ndarray, count: int, labels: np.ndarray, closed: np.nd
     return False
 
 
-@compiled()
+@compiled
 def flood_packed(
     squared: np.ndarray, seeds: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int]
 ) -> np.ndarray:
@@ -145,7 +145,7 @@ def flood_packed(
     return labels
 
 
-@compiled()
+@inner
 def _is_window_maximum(
     values: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int], index: int
 ) -> bool:
@@ -167,7 +167,7 @@ def _is_window_maximum(
     return True
 
 
-@compiled()
+@inner
 def _survives_erosion(positions: np.ndarray, shape: tuple[int, int, int], z: int, y: int, x: int) -> bool:
     return (
         _is_voxel(positions, shape, z, y, x)
@@ -180,7 +180,7 @@ def _survives_erosion(positions: np.ndarray, shape: tuple[int, int, int], z: int
     )
 
 
-@compiled()
+@inner
 def _survives_opening(positions: np.ndarray, shape: tuple[int, int, int], z: int, y: int, x: int) -> bool:
     return (
         _survives_erosion(positions, shape, z, y, x)
@@ -193,7 +193,7 @@ def _survives_opening(positions: np.ndarray, shape: tuple[int, int, int], z: int
     )
 
 
-@compiled()
+@inner
 def _first_of_its_kind(
     kept: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int], index: int
 ) -> bool:
@@ -215,7 +215,7 @@ def _first_of_its_kind(
     return True
 
 
-@compiled()
+@compiled
 def peaks_packed(
     values: np.ndarray, positions: np.ndarray, shape: tuple[int, int, int], floor: float
 ) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.cpu.rows import copy
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 
 __all__ = ["RADIUS", "dilate_by_faces", "keep_in_order", "object_candidates", "peaks_of_objects"]
 
@@ -14,7 +15,7 @@ __all__ = ["RADIUS", "dilate_by_faces", "keep_in_order", "object_candidates", "p
 RADIUS = 2
 
 
-@compiled()
+@inner
 def _is_window_maximum(values: np.ndarray, inside: np.ndarray, z: int, y: int, x: int) -> bool:
     """Tell whether no object voxel of the window around an object voxel is higher.
 
@@ -31,7 +32,7 @@ def _is_window_maximum(values: np.ndarray, inside: np.ndarray, z: int, y: int, x
     return True
 
 
-@compiled()
+@inner
 def _survives_erosion(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     """Tell whether a voxel and its six face neighbours are all inside; outside the box is background."""
     depth, height, width = inside.shape
@@ -49,7 +50,7 @@ def _survives_erosion(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     )
 
 
-@compiled()
+@inner
 def _survives_opening(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     """Tell whether a voxel survives the binary opening with the face cross; outside the box is background."""
     return (
@@ -63,7 +64,7 @@ def _survives_opening(inside: np.ndarray, z: int, y: int, x: int) -> bool:
     )
 
 
-@compiled()
+@compiled
 def _keep_first(candidates: np.ndarray) -> None:
     """Drop, in place and in scan order, each candidate with a kept one at Chebyshev distance 1."""
     depth, height, width = candidates.shape
@@ -83,7 +84,7 @@ def _keep_first(candidates: np.ndarray) -> None:
                 candidates[z, y, x] = first
 
 
-@compiled()
+@compiled
 def object_candidates(values: np.ndarray, inside: np.ndarray, floor: float) -> np.ndarray:
     """The candidates of one object in its box, of which some may touch.
 
@@ -129,7 +130,7 @@ def object_candidates(values: np.ndarray, inside: np.ndarray, floor: float) -> n
     return peaks
 
 
-@compiled()
+@compiled
 def keep_in_order(positions: np.ndarray) -> np.ndarray:
     """Which of the candidates survive when they are taken in the order given.
 
@@ -156,7 +157,7 @@ def keep_in_order(positions: np.ndarray) -> np.ndarray:
     return kept
 
 
-@compiled()
+@inner
 def _higher_beside(
     values: np.ndarray,
     labels: np.ndarray,
@@ -178,7 +179,7 @@ def _higher_beside(
     )
 
 
-@compiled()
+@inner
 def _higher_in_window(
     values: np.ndarray,
     labels: np.ndarray,
@@ -198,7 +199,7 @@ def _higher_in_window(
     return False
 
 
-@compiled()
+@inner
 def _candidates_in_plane(
     values: np.ndarray,
     labels: np.ndarray,
@@ -228,7 +229,7 @@ def _candidates_in_plane(
                 found[y, x] = values[z, y, x] > floor
 
 
-@compiled()
+@inner
 def _face_cross_fits(
     labels: np.ndarray,
     start: tuple[int, int, int],
@@ -253,7 +254,7 @@ def _face_cross_fits(
     )
 
 
-@compiled()
+@inner
 def _thin_parts_in_plane(
     labels: np.ndarray,
     start: tuple[int, int, int],
@@ -278,7 +279,36 @@ def _thin_parts_in_plane(
                 )
 
 
-@compiled(parallel=True)
+@compiled
+def _candidates(
+    begin: int,
+    end: int,
+    values: np.ndarray,
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    floor: float,
+    uneven: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    for z in range(start[0] + begin, start[0] + end):
+        _candidates_in_plane(values, labels, start, stop, z, floor, uneven, found[z])
+
+
+@compiled
+def _thin_parts(
+    begin: int,
+    end: int,
+    labels: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    uneven: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    for z in range(start[0] + begin, start[0] + end):
+        _thin_parts_in_plane(labels, start, stop, z, uneven, found[z])
+
+
 def peaks_of_objects(
     values: np.ndarray,
     labels: np.ndarray,
@@ -316,34 +346,25 @@ def peaks_of_objects(
     further apart do not affect each other.
     """
     uneven = np.zeros(count + 1, dtype=np.bool_)
-    for z in prange(start[0], stop[0]):
-        _candidates_in_plane(values, labels, start, stop, z, floor, uneven, found[z])
-    for z in prange(start[0], stop[0]):
-        _thin_parts_in_plane(labels, start, stop, z, uneven, found[z])
+    planes = stop[0] - start[0]
+    spread(_candidates, planes, values, labels, start, stop, floor, uneven, found)
+    spread(_thin_parts, planes, labels, start, stop, uneven, found)
     _keep_first(found)
 
 
-@compiled()
+@inner
 def _or_into(row: np.ndarray, out: np.ndarray) -> None:
     for x in range(row.shape[0]):
         out[x] |= row[x]
 
 
-@compiled(parallel=True)
-def dilate_by_faces(mask: np.ndarray, out: np.ndarray) -> None:
-    """Binary dilation with the face cross.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (Z, Y, X)
-    out : ndarray of bool, shape (Z, Y, X)
-        Written.
-    """
+@compiled
+def _dilate_by_faces(begin: int, end: int, mask: np.ndarray, out: np.ndarray) -> None:
     depth, height, width = mask.shape
-    for z in prange(depth):
+    for z in range(begin, end):
         for y in range(height):
             row = out[z, y]
-            row[:] = mask[z, y]
+            copy(mask[z, y], row)
             _or_into(mask[z, y, 1:], row[: width - 1])
             _or_into(mask[z, y, : width - 1], row[1:])
             if z > 0:
@@ -354,3 +375,15 @@ def dilate_by_faces(mask: np.ndarray, out: np.ndarray) -> None:
                 _or_into(mask[z, y - 1], row)
             if y < height - 1:
                 _or_into(mask[z, y + 1], row)
+
+
+def dilate_by_faces(mask: np.ndarray, out: np.ndarray) -> None:
+    """Binary dilation with the face cross.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (Z, Y, X)
+    out : ndarray of bool, shape (Z, Y, X)
+        Written.
+    """
+    spread(_dilate_by_faces, len(out), mask, out)

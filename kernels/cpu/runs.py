@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
+from fastseg.kernels.cpu.rows import fill
 from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["lookup", "mark_sides", "paint"]
 
 
-@compiled(parallel=True)
+@compiled
 def _paint(
+    begin: int,
+    end: int,
     rows: np.ndarray,
     edges: np.ndarray,
     ids: np.ndarray,
@@ -21,19 +23,19 @@ def _paint(
     values: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    depth, lines, width = out.shape
+    _, lines, width = out.shape
     outside = values[0]
-    for task in prange(depth * lines):
+    for task in range(begin, end):
         z, y = task // lines, task % lines
         row = (z + start[0]) * height + y + start[1]
         line = out[z, y]
-        line[:] = outside
+        fill(line, outside)
         for run in range(rows[row], rows[row + 1]):
             value = values[ids[run]]
             low = max(edges[2 * run] - start[2], 0)
             high = min(edges[2 * run + 1] - start[2], width)
             if value != outside and low < high:
-                line[low:high] = value
+                fill(line[low:high], value)
 
 
 def paint(
@@ -61,10 +63,10 @@ def paint(
         The box.
     """
     with fitting(out.size):
-        _paint(rows, edges, ids, height, start, values, out)
+        spread(_paint, out.shape[0] * out.shape[1], rows, edges, ids, height, start, values, out)
 
 
-@compiled()
+@compiled
 def mark_sides(
     rows: np.ndarray,
     edges: np.ndarray,
@@ -101,13 +103,13 @@ def mark_sides(
                 found[ids[last - 1]] = 1
 
 
-@compiled(parallel=True)
-def _lookup(values: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
-    for i in prange(ids.shape[0]):
+@compiled
+def _lookup(begin: int, end: int, values: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
+    for i in range(begin, end):
         out[i] = values[ids[i]]
 
 
 def lookup(values: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
     """``out[i] = values[ids[i]]`` for flat arrays."""
     with fitting(out.size):
-        _lookup(values, ids, out)
+        spread(_lookup, len(ids), values, ids, out)

@@ -12,12 +12,12 @@ a voxel during the flood: 0, not reached; minus a label, waiting (a seed that wa
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
+from fastseg.kernels import threads
 from fastseg.kernels.cpu.prefetch import prefetch
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 
 __all__ = ["CLOSED", "cut_objects"]
 
@@ -29,7 +29,7 @@ _AHEAD = 12
 """How many voxels before its turn the surroundings of a voxel are asked for."""
 
 
-@compiled()
+@inner
 def _face_neighbours(position: int, height: int, width: int, size: int, found: np.ndarray) -> int:
     """Write a voxel's neighbours, in the order -z, -y, -x, +x, +y, +z, to `found`; return their number."""
     plane = height * width
@@ -58,7 +58,7 @@ def _face_neighbours(position: int, height: int, width: int, size: int, found: n
     return count
 
 
-@compiled()
+@inner
 def _flood(
     seeds: np.ndarray,
     squared: np.ndarray,
@@ -113,7 +113,7 @@ def _flood(
                 tail[here] += 1
 
 
-@compiled()
+@compiled
 def _shares(sizes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Objects by falling size, and the thread that takes each: the one with least to do by then. Size 0 is nobody's."""
     order = np.argsort(-sizes)
@@ -127,7 +127,7 @@ def _shares(sizes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return order, owner
 
 
-@compiled()
+@compiled
 def _count(labels: np.ndarray, seeds: np.ndarray, voxels: np.ndarray, sown: np.ndarray) -> None:
     """Add the voxels of every object and its seeds to `voxels` and `sown`, shape (n + 1,)."""
     for position in range(labels.shape[0]):
@@ -138,7 +138,7 @@ def _count(labels: np.ndarray, seeds: np.ndarray, voxels: np.ndarray, sown: np.n
                 sown[number] += 1
 
 
-@compiled()
+@compiled
 def _gather(
     labels: np.ndarray,
     seeds: np.ndarray,
@@ -171,7 +171,7 @@ def _gather(
                 filled[number] += 1
 
 
-@compiled()
+@inner
 def _open_plane(labels: np.ndarray, seeds: np.ndarray, squared: np.ndarray, out: np.ndarray) -> int:
     highest = 0
     for y in range(labels.shape[0]):
@@ -184,27 +184,35 @@ def _open_plane(labels: np.ndarray, seeds: np.ndarray, squared: np.ndarray, out:
     return highest
 
 
-@compiled(parallel=True)
-def _open(labels: np.ndarray, seeds: np.ndarray, squared: np.ndarray, out: np.ndarray) -> int:
-    """Set every voxel's state before the flood; return the largest squared distance."""
-    highest = np.zeros(labels.shape[0], np.int64)
-    for z in prange(labels.shape[0]):
+@compiled
+def _open(
+    begin: int,
+    end: int,
+    labels: np.ndarray,
+    seeds: np.ndarray,
+    squared: np.ndarray,
+    out: np.ndarray,
+    highest: np.ndarray,
+) -> None:
+    """Set every voxel's state before the flood, and find the largest squared distance of every plane."""
+    for z in range(begin, end):
         highest[z] = _open_plane(labels[z], seeds[z], squared[z], out[z])
-    return highest.max()
 
 
-@compiled(parallel=True)
-def _close(squared: np.ndarray, out: np.ndarray) -> None:
+@compiled
+def _close(begin: int, end: int, squared: np.ndarray, out: np.ndarray) -> None:
     """Give closed voxels what they are in the end."""
-    for z in prange(out.shape[0]):
+    for z in range(begin, end):
         for y in range(out.shape[1]):
             for x in range(out.shape[2]):
                 if out[z, y, x] == CLOSED:
                     out[z, y, x] = squared[z, y, x]
 
 
-@compiled(parallel=True)
+@compiled
 def _flood_all(
+    begin: int,
+    end: int,
     order: np.ndarray,
     owner: np.ndarray,
     places: np.ndarray,
@@ -216,7 +224,7 @@ def _flood_all(
     """Flood the objects of a volume; the seeds of object n end at ``ends[n]`` and begin where those of n - 1 end."""
     _, height, width = out.shape
     flat, far = out.reshape(-1), squared.reshape(-1)
-    for thread in prange(voxels.shape[0]):
+    for thread in range(begin, end):
         tail = np.cumsum(voxels[thread])
         queue = np.empty(tail[-1], squared.dtype)
         tail -= voxels[thread]
@@ -246,14 +254,16 @@ def cut_objects(
     out : ndarray of the type of `seeds`, shape (Z, Y, X), C-contiguous
         Written: labels of the basins; 0 outside the objects, on lines, and in objects without a seed.
     """
-    levels = _open(labels, seeds, squared, out) + 1
+    highest = np.zeros(len(out), np.int64)
+    spread(_open, len(out), labels, seeds, squared, out, highest)
+    levels = int(highest.max()) + 1
     sizes, sown = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
     flat = labels.reshape(-1), seeds.reshape(-1)
     _count(*flat, sizes, sown)
-    order, owner = _shares(np.where(sown > 0, sizes, 0), numba.get_num_threads())
+    order, owner = _shares(np.where(sown > 0, sizes, 0), threads.count())
     ends = np.cumsum(sown)
     places = np.empty(ends[-1], squared.dtype)
     voxels = np.zeros((owner.max() + 1, levels), np.int64)
     _gather(*flat, squared.reshape(-1), owner, ends - sown, places, voxels)
-    _flood_all(order, owner, places, ends, voxels, squared, out)
-    _close(squared, out)
+    spread(_flood_all, len(voxels), order, owner, places, ends, voxels, squared, out)
+    spread(_close, len(out), squared, out)

@@ -8,11 +8,10 @@ with the bits below the sign flipped for negative values, they are ordered as th
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from fastseg.kernels.cpu.boxes import row_of, share_of, shares_of, size_of
-from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["extremes", "fixed_point", "stretch"]
 
@@ -25,7 +24,7 @@ _BELOW_CUT = 0x7FFF
 _MIDDLE = 2.0**30
 
 
-@compiled()
+@inner
 def _extremes_of(
     bits: np.ndarray, bound: np.int32, instead: np.int32, lowest: np.int32, highest: np.int32
 ) -> tuple[np.int32, np.int32]:
@@ -39,8 +38,10 @@ def _extremes_of(
     return lowest, highest
 
 
-@compiled(parallel=True)
+@compiled
 def _extremes(
+    begin: int,
+    end: int,
     bits: np.ndarray,
     start: tuple[int, int, int],
     stop: tuple[int, int, int],
@@ -49,7 +50,7 @@ def _extremes(
     found: np.ndarray,
 ) -> None:
     shares = found.shape[0]
-    for part in prange(shares):
+    for part in range(begin, end):
         first, last = share_of(start, stop, part, shares)
         lowest, highest = _MAGNITUDE, ~_MAGNITUDE
         for row in range(first, last):
@@ -61,7 +62,7 @@ def _extremes(
         found[part, 1] = highest
 
 
-@compiled()
+@inner
 def _units(
     values: np.ndarray, above: np.float32, below: np.float32, low: float, scale: float, units: np.ndarray
 ) -> int:
@@ -77,7 +78,7 @@ def _units(
     return count
 
 
-@compiled()
+@inner
 def _add_units(units: np.ndarray, total: np.ndarray) -> None:
     """Add the sum of a row's units and the sums of products of their halves."""
     units_sum, high_high, high_low, low_low = 0, 0, 0, 0
@@ -94,8 +95,10 @@ def _add_units(units: np.ndarray, total: np.ndarray) -> None:
     total[4] += low_low
 
 
-@compiled(parallel=True)
+@compiled
 def _fixed_point(
+    begin: int,
+    end: int,
     image: np.ndarray,
     start: tuple[int, int, int],
     stop: tuple[int, int, int],
@@ -106,7 +109,7 @@ def _fixed_point(
     sums: np.ndarray,
 ) -> None:
     shares = sums.shape[0]
-    for part in prange(shares):
+    for part in range(begin, end):
         first, last = share_of(start, stop, part, shares)
         units = np.empty(stop[2] - start[2], np.int32)
         for row in range(first, last):
@@ -115,7 +118,7 @@ def _fixed_point(
             _add_units(units, sums[part])
 
 
-@compiled()
+@inner
 def _stretch_row(
     row: np.ndarray,
     limits: tuple[np.float32, np.float32],
@@ -133,8 +136,10 @@ def _stretch_row(
         out[x] = (value - low + epsilon) / divisor
 
 
-@compiled(parallel=True)
+@compiled
 def _stretch(
+    begin: int,
+    end: int,
     image: np.ndarray,
     limits: tuple[np.float32, np.float32],
     bound: np.float32,
@@ -143,7 +148,7 @@ def _stretch(
     divisor: np.float32,
     out: np.ndarray,
 ) -> None:
-    for row in prange(image.shape[0]):
+    for row in range(begin, end):
         _stretch_row(image[row], limits, bound, low, epsilon, divisor, out[row])
 
 
@@ -167,7 +172,7 @@ def extremes(
     """
     with fitting(size_of(start, stop)):
         found = np.empty((shares_of(start, stop), 2), np.int32)
-        _extremes(bits, start, stop, np.int32(bound), np.int32(instead), found)
+        spread(_extremes, len(found), bits, start, stop, np.int32(bound), np.int32(instead), found)
     return int(found[:, 0].min()), int(found[:, 1].max())
 
 
@@ -198,7 +203,7 @@ def fixed_point(
     """
     with fitting(size_of(start, stop)):
         sums = np.zeros((shares_of(start, stop), 5), np.int64)
-        _fixed_point(image, start, stop, *limits, low, scale, sums)
+        spread(_fixed_point, len(sums), image, start, stop, *limits, low, scale, sums)
     count, units, upper, both, lower = (sum(map(int, column)) for column in sums.T)
     squares = (upper << 2 * _CUT) + (both << _CUT + 1) + lower
     middle = int(_MIDDLE)  # the units of the loops are counted from here
@@ -227,4 +232,4 @@ def stretch(
     out : ndarray of float32, shape (rows, X)
     """
     with fitting(image.size):
-        _stretch(image, limits, bound, low, epsilon, divisor, out)
+        spread(_stretch, len(image), image, limits, bound, low, epsilon, divisor, out)

@@ -3,10 +3,11 @@
 from math import sqrt
 
 import numpy as np
-from numba import prange
 
 from fastseg.kernels.cpu.distance import FAR, dtype_for, squared_distances, squared_in_plane
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.cpu.rows import copy
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 
 
 def _kept_by_window():
@@ -39,7 +40,7 @@ def _components(cells):
 STAYS = _kept_by_window()
 
 
-@compiled()
+@inner
 def _background_neighbours(mask, y, x):
     """Number of background pixels in the 3x3 window of a pixel; outside the plane is background."""
     count = 9
@@ -50,7 +51,7 @@ def _background_neighbours(mask, y, x):
     return count
 
 
-@compiled()
+@inner
 def _order_of_visit(mask, squared):
     """The foreground pixels by rising (distance, background neighbours, position): flat positions, by counting."""
     height, width = mask.shape
@@ -82,7 +83,7 @@ def _order_of_visit(mask, squared):
     return order
 
 
-@compiled()
+@inner
 def _delete_in_order(axis, order, stays):
     """Visit the foreground pixels once, deleting each that is not needed in the state of that moment.
 
@@ -107,7 +108,7 @@ def _delete_in_order(axis, order, stays):
             axis[y, x] = False
 
 
-@compiled()
+@inner
 def _any(mask):
     for y in range(mask.shape[0]):
         for x in range(mask.shape[1]):
@@ -116,7 +117,7 @@ def _any(mask):
     return False
 
 
-@compiled()
+@compiled
 def _medial_axis(mask, squared, stays, axis):
     """The medial axis of a plane with foreground; `squared` is room for distances."""
     squared_in_plane(mask, FAR, squared)
@@ -126,11 +127,12 @@ def _medial_axis(mask, squared, stays, axis):
         for y in range(mask.shape[0]):
             for x in range(mask.shape[1]):
                 squared[y, x] = (y + 1) ** 2 + x**2
-    axis[:] = mask
+    for y in range(mask.shape[0]):
+        copy(mask[y], axis[y])
     _delete_in_order(axis, _order_of_visit(mask, squared), stays)
 
 
-@compiled()
+@inner
 def _further(squared, distance, found):
     """Where the root of a squared distance exceeds a distance."""
     for y in range(found.shape[0]):
@@ -138,16 +140,16 @@ def _further(squared, distance, found):
             found[y, x] = sqrt(np.float64(squared[y, x])) > distance
 
 
-@compiled()
+@inner
 def _outside(axis, out):
     for y in range(axis.shape[0]):
         for x in range(axis.shape[1]):
             out[y, x] = not axis[y, x]
 
 
-@compiled(parallel=True)
-def _far_from_axis(mask, distance, cap, room, stays, found):
-    for z in prange(mask.shape[0]):
+@compiled
+def _far_from_axis(begin, end, mask, distance, cap, room, stays, found):
+    for z in range(begin, end):
         if _any(mask[z]):
             squared = np.empty(mask[z].shape, room.dtype)
             axis = np.empty(mask[z].shape, np.bool_)
@@ -179,7 +181,9 @@ def far_from_axis(mask, distance):
     """
     found = np.zeros(mask.shape, bool)
     cap = int(min(distance + 1, sqrt(FAR)) ** 2)  # a little more than the square of the distance
-    _far_from_axis(mask, distance, cap, np.empty(0, dtype_for(mask.shape[1:])), STAYS, found)
+    spread(
+        _far_from_axis, len(mask), mask, distance, cap, np.empty(0, dtype_for(mask.shape[1:])), STAYS, found
+    )
     return found
 
 
@@ -200,9 +204,9 @@ def medial_axis(mask):
     return axis
 
 
-@compiled(parallel=True)
-def _peel(mask, removable, squared, reach, out):
-    for z in prange(mask.shape[0]):
+@compiled
+def _peel(begin, end, mask, removable, squared, reach, out):
+    for z in range(begin, end):
         for y in range(mask.shape[1]):
             for x in range(mask.shape[2]):
                 out[z, y, x] = mask[z, y, x] and (squared[z, y, x] > reach or not removable[z, y, x])
@@ -223,5 +227,5 @@ def peeled(mask, removable, thickness):
     """
     squared, out = np.empty(mask.shape, dtype_for(mask.shape)), np.empty(mask.shape, bool)
     squared_distances(mask, thickness**2, squared)
-    _peel(mask, removable, squared, thickness**2, out)
+    spread(_peel, len(mask), mask, removable, squared, thickness**2, out)
     return out

@@ -9,13 +9,12 @@ Otsu, IEEE Trans. Systems, Man, and Cybernetics 9(1), 1979.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
-from numba import prange
 
+from fastseg.kernels import threads
 from fastseg.kernels.cpu.object_runs import sort_runs
-from fastseg.kernels.jit import compiled
-from fastseg.kernels.threads import fitting
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["histograms", "otsu"]
 
@@ -32,13 +31,13 @@ _TASKS = 8
 """Tasks a thread: objects come in all sizes."""
 
 
-@compiled()
+@inner
 def _edge(low: float, high: float, step: float, number: int) -> np.float32:
     """Edge of a bin: equally spaced in float64, rounded to float32."""
     return np.float32(high if number == _BINS else low + number * step)
 
 
-@compiled()
+@inner
 def _centre(low: float, high: float, step: float, number: int) -> np.float32:
     a, b = _edge(low, high, step, number), _edge(low, high, step, number + 1)
     total = np.float32(b + a)
@@ -47,7 +46,7 @@ def _centre(low: float, high: float, step: float, number: int) -> np.float32:
     return np.float32(np.float32(b / np.float32(2)) + np.float32(a / np.float32(2)))
 
 
-@compiled()
+@inner
 def _add_run(
     values: np.ndarray, low: float, high: float, table: np.ndarray, tabled: bool, counts: np.ndarray
 ) -> None:
@@ -64,14 +63,14 @@ def _add_run(
         counts[place] += 1
 
 
-@compiled()
+@inner
 def _fill_table(low: float, high: float, table: np.ndarray) -> None:
     step = (high - low) / _BINS
     for number in range(_BINS + 1):
         table[number] = _edge(low, high, step, number)
 
 
-@compiled()
+@inner
 def _keep(counts: np.ndarray, words: np.ndarray, first: int, bins: np.ndarray, kept: np.ndarray) -> int:
     """Write the bins that hold voxels from `first` on, and clear them; gives how many. `words` views the counts."""
     at = first
@@ -87,13 +86,15 @@ def _keep(counts: np.ndarray, words: np.ndarray, first: int, bins: np.ndarray, k
     return at - first
 
 
-@compiled()
+@compiled
 def _has_bins(low: float, high: float) -> bool:
     return np.isfinite(low) and np.isfinite(high) and low < high
 
 
-@compiled(parallel=True)
+@compiled
 def _small(
+    begin: int,
+    end: int,
     image: np.ndarray,
     starts: np.ndarray,
     sizes: np.ndarray,
@@ -107,7 +108,7 @@ def _small(
     bins: np.ndarray,
     kept: np.ndarray,
 ) -> None:
-    for task in prange(cuts.shape[0] - 1):
+    for task in range(begin, end):
         counts = np.zeros(_BINS, np.int32)
         words = counts.view(np.int64)
         few = np.zeros(_BINS, np.uint8)  # a quarter of the counters to look through where they suffice
@@ -130,8 +131,10 @@ def _small(
             filled[k] = _keep(counts, words, first[k], bins, kept)
 
 
-@compiled(parallel=True)
+@compiled
 def _large(
+    begin: int,
+    end: int,
     image: np.ndarray,
     begins: np.ndarray,
     lengths: np.ndarray,
@@ -141,7 +144,7 @@ def _large(
 ) -> None:
     """Count the voxels of one object; `counts` has a row for every part of its runs."""
     shares, runs = counts.shape[0], begins.shape[0]
-    for share in prange(shares):
+    for share in range(begin, end):
         table = np.empty(_BINS + 1, np.float32)
         _fill_table(low, high, table)
         own = counts[share]
@@ -165,21 +168,36 @@ def _histograms(
     first = np.cumsum(room) - room
     bins, kept = np.empty(room.sum(), np.uint8), np.empty(room.sum(), np.int32)
     filled = np.zeros(count + 1, np.int32)
-    threads = numba.get_num_threads()
+    shares = threads.count()
     work = np.cumsum(sizes)
-    tasks = min(_TASKS * threads, count)
+    tasks = min(_TASKS * shares, count)
     cuts = np.searchsorted(work, np.arange(tasks + 1) * (work[-1] / max(tasks, 1))).astype(np.int64)
     cuts[0], cuts[-1] = 1, count + 1
     cuts = np.maximum(cuts, 1)
     flat = image.reshape(-1)
-    _small(flat, starts, sizes, begins, lengths, low, high, cuts, first, filled, bins, kept)
+    spread(
+        _small,
+        len(cuts) - 1,
+        flat,
+        starts,
+        sizes,
+        begins,
+        lengths,
+        low,
+        high,
+        cuts,
+        first,
+        filled,
+        bins,
+        kept,
+    )
     for k in np.flatnonzero(sizes > _LARGE):
         a, b = float(low[k]), float(high[k])
         if not _has_bins(a, b):
             continue
-        parts = np.zeros((threads, _BINS), np.int32)
+        parts = np.zeros((shares, _BINS), np.int32)
         runs = slice(int(starts[k]), int(starts[k + 1]))
-        _large(flat, begins[runs], lengths[runs], a, b, parts)
+        spread(_large, shares, flat, begins[runs], lengths[runs], a, b, parts)
         total = parts.sum(axis=0, dtype=np.int32)
         numbers = np.flatnonzero(total)
         here = slice(int(first[k]), int(first[k]) + len(numbers))
@@ -220,7 +238,7 @@ def histograms(
         return _histograms(image, rows, edges, ids, low, high)
 
 
-@compiled()
+@inner
 def _best_split(
     bins: np.ndarray,
     counts: np.ndarray,
@@ -253,8 +271,10 @@ def _best_split(
     return _centre(low, high, step, best_bin)
 
 
-@compiled(parallel=True)
+@compiled
 def _otsu(
+    begin: int,
+    end: int,
     first: np.ndarray,
     filled: np.ndarray,
     bins: np.ndarray,
@@ -265,7 +285,7 @@ def _otsu(
     found: np.ndarray,
 ) -> None:
     objects = found.shape[0] - 1
-    for task in prange(tasks):
+    for task in range(begin, end):
         above, weight_above = np.empty(_BINS), np.empty(_BINS)
         for k in range(1 + task * objects // tasks, 1 + (task + 1) * objects // tasks):
             a, b = np.float64(low[k]), np.float64(high[k])
@@ -301,7 +321,7 @@ def otsu(
         Entry 0 is infinity.
     """
     found = np.full(len(low), np.inf, np.float32)
-    tasks = max(1, min(_TASKS * numba.get_num_threads(), len(low) - 1))
+    tasks = max(1, min(_TASKS * threads.count(), len(low) - 1))
     with fitting(_WORK_OF_BIN * len(bins)):
-        _otsu(first, filled, bins, counts, low, high, tasks, found)
+        spread(_otsu, tasks, first, filled, bins, counts, low, high, tasks, found)
     return found

@@ -1,10 +1,12 @@
 """Hessian eigenvalues and ridge response, row by row."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from fastseg.kernels.cpu.hessian import WIDTH, across_planes, in_plane
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.cpu.rows import copy
+from fastseg.kernels.jit import compiled, inner
+from fastseg.kernels.threads import spread
 from fastseg.kernels.voxel.eigen import by_magnitude_2, by_magnitude_3, eigenvalues_2x2, eigenvalues_3x3
 from fastseg.kernels.voxel.vesselness import response
 
@@ -36,7 +38,7 @@ def _sorted_2d(lines, x):
     return by_magnitude_2(a, b)
 
 
-@compiled()
+@inner
 def _two_of_3d(lines, count):
     """The second and third eigenvalue, into the first two lines."""
     for x in range(count):
@@ -45,28 +47,28 @@ def _two_of_3d(lines, count):
         lines[x + WIDTH] = np.float32(third)
 
 
-@compiled()
+@inner
 def _one_of_3d(lines, count, index):
     for x in range(count):
         first, second, third = _sorted_3d(lines, x)
         lines[x] = np.float32(first if index == 0 else second if index == 1 else third)
 
 
-@compiled()
+@inner
 def _one_of_2d(lines, count, index):
     for x in range(count):
         first, second = _sorted_2d(lines, x)
         lines[x] = np.float32(first if index == 0 else second)
 
 
-@compiled()
+@inner
 def _clear_dark(lines, count):
     """Set the first line to 0 where the second is not negative."""
     for x in range(count):
         lines[x] = lines[x] if lines[x + WIDTH] < _ZERO else _ZERO
 
 
-@compiled()
+@inner
 def _smallest(values):
     """The smallest value, by halves: a running minimum would not vectorise. The values are lost."""
     n = values.shape[0]
@@ -79,7 +81,33 @@ def _smallest(values):
     return values[0]
 
 
-@compiled(parallel=True)
+@compiled
+def _eigenvalues_3d(begin, end, smooth, scale, start, middle, last, lowest):
+    nz, ny, nx = middle.shape
+    keep = last.size > 0
+    factor = np.float32(scale)
+    rows = nz * ny
+    for block in range(begin, end):
+        lines = np.empty(6 * WIDTH, np.float32)
+        for row in range(block * _ROWS, min((block + 1) * _ROWS, rows)):
+            z = row // ny
+            y = row % ny
+            low = _INFINITY
+            for x in range(0, nx, WIDTH):
+                count = min(WIDTH, nx - x)
+                i, j, k = z + start[0], y + start[1], x + start[2]
+                across_planes(smooth, i, j, k, count, factor, lines)
+                in_plane(smooth, i, j, k, count, factor, lines[3 * WIDTH :])
+                _two_of_3d(lines, count)
+                if keep:
+                    copy(lines[WIDTH:], last[z, y, x : x + count])
+                else:
+                    _clear_dark(lines, count)
+                copy(lines, middle[z, y, x : x + count])
+                low = min(low, _smallest(lines[WIDTH : WIDTH + count]))
+            lowest[row] = low
+
+
 def eigenvalues_3d(smooth, scale, start, middle, last, lowest):
     """Eigenvalues of the Hessian that are second and third by magnitude, in a box of a volume.
 
@@ -96,32 +124,31 @@ def eigenvalues_3d(smooth, scale, start, middle, last, lowest):
     lowest : float32 (rows of the box,)
         Written: the smallest last eigenvalue of each row.
     """
-    nz, ny, nx = middle.shape
-    keep = last.size > 0
+    spread(_eigenvalues_3d, -(-len(lowest) // _ROWS), smooth, scale, start, middle, last, lowest)
+
+
+@compiled
+def _eigenvalues_2d(begin, end, smooth, scale, first, columns, larger, lowest):
+    nz, ny, nx = larger.shape
     factor = np.float32(scale)
     rows = nz * ny
-    for block in prange((rows + _ROWS - 1) // _ROWS):
-        lines = np.empty(6 * WIDTH, np.float32)
+    for block in range(begin, end):
+        lines = np.empty(3 * WIDTH, np.float32)
         for row in range(block * _ROWS, min((block + 1) * _ROWS, rows)):
             z = row // ny
             y = row % ny
             low = _INFINITY
-            for x in range(0, nx, WIDTH):
-                count = min(WIDTH, nx - x)
-                i, j, k = z + start[0], y + start[1], x + start[2]
-                across_planes(smooth, i, j, k, count, factor, lines)
-                in_plane(smooth, i, j, k, count, factor, lines[3 * WIDTH :])
-                _two_of_3d(lines, count)
-                if keep:
-                    last[z, y, x : x + count] = lines[WIDTH : WIDTH + count]
-                else:
-                    _clear_dark(lines, count)
-                middle[z, y, x : x + count] = lines[:count]
-                low = min(low, _smallest(lines[WIDTH : WIDTH + count]))
-            lowest[row] = low
+            for x in range(0, columns, WIDTH):
+                count = min(WIDTH, columns - x)
+                in_plane(smooth, z, y, x + first, count, factor, lines)
+                _one_of_2d(lines, count, 1)
+                kept = min(count, nx - x)
+                if kept > 0:
+                    copy(lines, larger[z, y, x : x + kept])
+                low = min(low, _smallest(lines[:count]))
+            lowest[z, y] = low
 
 
-@compiled(parallel=True)
 def eigenvalues_2d(smooth, scale, first, columns, larger, lowest):
     """The eigenvalue of larger magnitude of the Hessian within each plane.
 
@@ -138,39 +165,34 @@ def eigenvalues_2d(smooth, scale, first, columns, larger, lowest):
     lowest : float32 (Z, Y)
         Written: the smallest value of each row.
     """
-    nz, ny, nx = larger.shape
-    factor = np.float32(scale)
-    rows = nz * ny
-    for block in prange((rows + _ROWS - 1) // _ROWS):
-        lines = np.empty(3 * WIDTH, np.float32)
-        for row in range(block * _ROWS, min((block + 1) * _ROWS, rows)):
-            z = row // ny
-            y = row % ny
-            low = _INFINITY
-            for x in range(0, columns, WIDTH):
-                count = min(WIDTH, columns - x)
-                in_plane(smooth, z, y, x + first, count, factor, lines)
-                _one_of_2d(lines, count, 1)
-                kept = min(count, nx - x)
-                if kept > 0:
-                    larger[z, y, x : x + kept] = lines[:kept]
-                low = min(low, _smallest(lines[:count]))
-            lowest[z, y] = low
+    spread(_eigenvalues_2d, -(-lowest.size // _ROWS), smooth, scale, first, columns, larger, lowest)
 
 
-@compiled()
+@inner
 def _raise_to_response(middle, last, floor, out):
     for x in range(out.shape[0]):
         out[x] = max(out[x], response(middle[x], last[x], floor))
 
 
-@compiled()
+@inner
 def _raise_to_response_at_floor(middle, floor, out):
     for x in range(out.shape[0]):
         out[x] = max(out[x], response(middle[x], floor, floor))
 
 
-@compiled(parallel=True)
+@compiled
+def _ridge_response(begin, end, middle, last, floor, flat_last, out):
+    ny = middle.shape[1]
+    for row in range(begin, end):
+        z = row // ny
+        y = row % ny
+        low = np.float32(floor[z])
+        if flat_last:
+            _raise_to_response_at_floor(middle[z, y], low, out[z, y])
+        else:
+            _raise_to_response(middle[z, y], last[z, y], low, out[z, y])
+
+
 def ridge_response(middle, last, floor, flat_last, out):
     """Ridge response of every voxel, kept where it exceeds `out`.
 
@@ -185,23 +207,14 @@ def ridge_response(middle, last, floor, flat_last, out):
     out : float32 (Z, Y, X)
         Maximum of the response and what was there.
     """
-    nz, ny = middle.shape[0], middle.shape[1]
-    for row in prange(nz * ny):
-        z = row // ny
-        y = row % ny
-        low = np.float32(floor[z])
-        if flat_last:
-            _raise_to_response_at_floor(middle[z, y], low, out[z, y])
-        else:
-            _raise_to_response(middle[z, y], last[z, y], low, out[z, y])
+    spread(_ridge_response, middle.shape[0] * middle.shape[1], middle, last, floor, flat_last, out)
 
 
-@compiled(parallel=True)
-def eigenvalue_3d(smooth, scale, index, out):
-    """The eigenvalue number `index` by rising magnitude of the Hessian of a volume; `out` float32 (Z, Y, X)."""
-    nz, ny, nx = smooth.shape
+@compiled
+def _eigenvalue_3d(begin, end, smooth, scale, index, out):
+    _, ny, nx = smooth.shape
     factor = np.float32(scale)
-    for row in prange(nz * ny):
+    for row in range(begin, end):
         z = row // ny
         y = row % ny
         lines = np.empty(6 * WIDTH, np.float32)
@@ -210,15 +223,19 @@ def eigenvalue_3d(smooth, scale, index, out):
             across_planes(smooth, z, y, x, count, factor, lines)
             in_plane(smooth, z, y, x, count, factor, lines[3 * WIDTH :])
             _one_of_3d(lines, count, index)
-            out[z, y, x : x + count] = lines[:count]
+            copy(lines, out[z, y, x : x + count])
 
 
-@compiled(parallel=True)
-def eigenvalue_2d(smooth, scale, index, out):
-    """The eigenvalue number `index` by rising magnitude of the Hessian within each plane; `out` float32 (Z, Y, X)."""
-    nz, ny, nx = smooth.shape
+def eigenvalue_3d(smooth, scale, index, out):
+    """The eigenvalue number `index` by rising magnitude of the Hessian of a volume; `out` float32 (Z, Y, X)."""
+    spread(_eigenvalue_3d, out.shape[0] * out.shape[1], smooth, scale, index, out)
+
+
+@compiled
+def _eigenvalue_2d(begin, end, smooth, scale, index, out):
+    _, ny, nx = smooth.shape
     factor = np.float32(scale)
-    for row in prange(nz * ny):
+    for row in range(begin, end):
         z = row // ny
         y = row % ny
         lines = np.empty(3 * WIDTH, np.float32)
@@ -226,4 +243,9 @@ def eigenvalue_2d(smooth, scale, index, out):
             count = min(WIDTH, nx - x)
             in_plane(smooth, z, y, x, count, factor, lines)
             _one_of_2d(lines, count, index)
-            out[z, y, x : x + count] = lines[:count]
+            copy(lines, out[z, y, x : x + count])
+
+
+def eigenvalue_2d(smooth, scale, index, out):
+    """The eigenvalue number `index` by rising magnitude of the Hessian within each plane; `out` float32 (Z, Y, X)."""
+    spread(_eigenvalue_2d, out.shape[0] * out.shape[1], smooth, scale, index, out)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.jit import compiled, inner
 
 __all__ = ["flood"]
 
@@ -42,7 +42,7 @@ _NEGATIVE_ZERO = np.iinfo(np.int64).min
 _ALL_BUT_SIGN = np.iinfo(np.int64).max
 
 
-@compiled()
+@inner
 def _sort_key(bits: int) -> int:
     """Map the bits of a float64 to an int64 of the same order; -0.0 and 0.0 map to the same key."""
     if bits >= 0:
@@ -52,7 +52,7 @@ def _sort_key(bits: int) -> int:
     return bits ^ _ALL_BUT_SIGN
 
 
-@compiled()
+@inner
 def _doubled(heap: np.ndarray, size: int) -> np.ndarray:
     """Return a heap of twice the capacity with the same first `size` entries."""
     larger = np.empty((2 * heap.shape[0], 3), dtype=np.int64)
@@ -60,7 +60,7 @@ def _doubled(heap: np.ndarray, size: int) -> np.ndarray:
     return larger
 
 
-@compiled()
+@inner
 def _push(heap: np.ndarray, size: int, cost: int, entry: int, position: int) -> None:
     """Insert an entry into the heap of `size` entries, which must have room for it."""
     # The new entry has the highest number of all, so it rises past strictly higher costs only.
@@ -78,7 +78,7 @@ def _push(heap: np.ndarray, size: int, cost: int, entry: int, position: int) -> 
     heap[hole, _POSITION] = position
 
 
-@compiled()
+@inner
 def _pop(heap: np.ndarray, size: int) -> int:
     """Remove the first of the heap's `size` > 0 entries and return its position; `size - 1` remain."""
     first = heap[0, _POSITION]
@@ -108,7 +108,7 @@ def _pop(heap: np.ndarray, size: int) -> int:
     return first
 
 
-@compiled()
+@inner
 def _face_neighbours(position: int, shape: tuple[int, int, int], found: np.ndarray) -> int:
     """Write a voxel's neighbours, in the order -z, -y, -x, +x, +y, +z, to `found`; return their number."""
     _, height, width = shape
@@ -138,7 +138,7 @@ def _face_neighbours(position: int, shape: tuple[int, int, int], found: np.ndarr
     return count
 
 
-@compiled()
+@inner
 def _basins_meet(neighbours: np.ndarray, count: int, state: np.ndarray, labels: np.ndarray) -> bool:
     """Tell whether two different labels occur among the labelled neighbours that are still in the mask."""
     label = labels.dtype.type(0)
@@ -152,7 +152,7 @@ def _basins_meet(neighbours: np.ndarray, count: int, state: np.ndarray, labels: 
     return False
 
 
-@compiled()
+@compiled
 def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray, lines: bool) -> np.ndarray:
     """Flood a cost image from seeds within a mask, through face neighbours.
 

@@ -7,15 +7,15 @@ leave the queue in an order that depends on everything else in it, so this form 
 
 import numpy as np
 
-from fastseg.kernels.jit import compiled
+from fastseg.kernels.jit import compiled, inner
 
 
-@compiled()
+@inner
 def _less(costs, ages, a, b):
     return costs[a] < costs[b] or (costs[a] == costs[b] and ages[a] < ages[b])
 
 
-@compiled()
+@inner
 def _swap(costs, ages, places, sources, a, b):
     costs[a], costs[b] = costs[b], costs[a]
     ages[a], ages[b] = ages[b], ages[a]
@@ -23,7 +23,7 @@ def _swap(costs, ages, places, sources, a, b):
     sources[a], sources[b] = sources[b], sources[a]
 
 
-@compiled()
+@inner
 def _rise(costs, ages, places, sources, child):
     while child > 0:
         parent = (child + 1) // 2 - 1
@@ -33,7 +33,7 @@ def _rise(costs, ages, places, sources, child):
         child = parent
 
 
-@compiled()
+@inner
 def _sink(costs, ages, places, sources, size):
     here = 0
     while True:
@@ -47,7 +47,7 @@ def _sink(costs, ages, places, sources, size):
         here = least
 
 
-@compiled()
+@compiled
 def flood_in_heap_order(cost, seeds, mask):
     """Flood from seeds within a mask, leaving lines between basins; ties by heap layout.
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from fastseg.arrays import cores, kernels_may_overlap, limit_kernels, namespace_for, usable_cores
+from fastseg.arrays import cores, limit_kernels, namespace_for, usable_cores
 from fastseg.arrays.device import Device
+from fastseg.kernels import threads
 
 
 def groups(root: Path, line: str, files: dict[str, str]) -> Path:
@@ -121,28 +120,24 @@ def test_the_environment_of_this_process_is_looked_at(
 
 
 def test_kernels_of_a_thread_use_what_it_may() -> None:
-    import numba
-
     found: list[int] = []
 
     def alone() -> None:
         limit_kernels(1)
-        found.append(numba.get_num_threads())
+        found.append(threads.count())
 
-    before = numba.get_num_threads()
+    before = threads.count()
     thread = threading.Thread(target=alone)
     thread.start()
     thread.join()
     assert found == [1]
-    assert numba.get_num_threads() == before  # of this thread
-    assert limit_kernels(10**6) == numba.config.NUMBA_NUM_THREADS
+    assert threads.count() == before  # of this thread
+    assert limit_kernels(10**6) == threads.most()
     assert limit_kernels(0) == 1
     limit_kernels(before)
 
 
 def test_loading_kernels_keeps_a_thread_within_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    import numba
-
     found: list[int] = []
     cpu = namespace_for(Device("cpu"))
 
@@ -150,34 +145,12 @@ def test_loading_kernels_keeps_a_thread_within_the_quota(monkeypatch: pytest.Mon
         if own is not None:
             limit_kernels(own)
         cpu.kernel("vesselness")
-        found.append(numba.get_num_threads())
+        found.append(threads.count())
 
-    most = numba.config.NUMBA_NUM_THREADS
+    most = threads.most()
     for quota, own in ((1, None), (most, None), (1, most)):
         monkeypatch.setattr(cores, "usable_cores", lambda q=quota: q)
         thread = threading.Thread(target=load, args=(own,))
         thread.start()
         thread.join()
     assert found == [1, most, most]  # a number that was set stays
-
-
-@pytest.mark.parametrize(("layer", "expected"), [("workqueue", "False"), ("omp", "True")])
-def test_layers_that_several_threads_may_enter(layer: str, expected: str) -> None:
-    if layer == "omp":
-        pytest.importorskip("numba.np.ufunc.omppool")
-    script = "from fastseg.arrays import kernels_may_overlap; print(kernels_may_overlap())"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "NUMBA_THREADING_LAYER": layer},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == expected
-
-
-def test_the_answer_is_that_of_the_layer_in_use() -> None:
-    import numba
-
-    answer = kernels_may_overlap()
-    assert answer == (numba.threading_layer() in {"omp", "tbb"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -171,11 +170,11 @@ def test_lookup(dtype: type) -> None:
 
 
 def test_small_arrays_take_one_thread_and_large_ones_all() -> None:
-    before = numba.get_num_threads()
+    before = threads.count()
     for voxels, expected in ((0, 1), (1000, 1), (10**9, before)):
         with threads.fitting(voxels):
-            assert numba.get_num_threads() == expected
-        assert numba.get_num_threads() == before
+            assert threads.count() == expected
+        assert threads.count() == before
     with pytest.raises(ValueError, match="stop"), threads.fitting(1):
         raise ValueError("stop")
-    assert numba.get_num_threads() == before
+    assert threads.count() == before

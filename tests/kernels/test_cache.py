@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -102,7 +103,7 @@ def test_a_kernel_compiles_after_its_folder_was_removed(
     own.mkdir()
     monkeypatch.setattr(jit, "cache_folder", lambda: str(own))
 
-    @jit.compiled()
+    @jit.compiled
     def total(values):  # type: ignore[no-untyped-def]
         found = 0.0
         for value in values:
@@ -132,3 +133,44 @@ def test_a_process_cleans_up_when_it_starts(tmp_path: Path) -> None:
     assert own.parent == tmp_path
     assert time.time() - own.stat().st_mtime < HOUR
     assert names(tmp_path) == sorted([own.name, *NAMES[:2]])
+
+
+def _decorated(tree: ast.Module, name: str) -> list[ast.FunctionDef]:
+    found = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    return [f for f in found if any(isinstance(d, ast.Name) and d.id == name for d in f.decorator_list)]
+
+
+def test_only_compiled_functions_name_those_without_an_entry_from_python() -> None:
+    """Called from Python, such a function would end the process."""
+    root = Path(jit.__file__).parent
+    trees = {path: ast.parse(path.read_text()) for path in sorted(root.rglob("*.py"))}
+    hidden = {(path.stem, f.name) for path, tree in trees.items() for f in _decorated(tree, "inner")}
+    assert len(hidden) > 50
+    for path, tree in trees.items():
+        imported = {
+            (node.module.rpartition(".")[2], alias.name)
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        }
+        names = {name for stem, name in hidden if stem == path.stem or (stem, name) in imported}
+        compiled = [*_decorated(tree, "inner"), *_decorated(tree, "compiled")]
+        for node in tree.body:
+            if node not in compiled:
+                used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+                assert not names & used, f"{path.name}: {names & used} used by {ast.unparse(node)[:60]}"
+
+
+def test_no_module_outside_the_kernels_imports_those() -> None:
+    root = Path(jit.__file__).parent
+    hidden = {
+        (path.stem, f.name)
+        for path in sorted(root.rglob("*.py"))
+        for f in _decorated(ast.parse(path.read_text()), "inner")
+    }
+    top = Path(__file__).resolve().parents[2]
+    for path in [p for folder in ("fastseg", "tests", "bench") for p in sorted((top / folder).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastseg.kernels.cpu."):
+                stem = (node.module or "").rpartition(".")[2]
+                assert not {(stem, a.name) for a in node.names} & hidden, f"{path}: line {node.lineno}"

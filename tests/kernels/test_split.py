@@ -1,12 +1,12 @@
 """Many objects cut at once, against the flood that compares distances, object by object or whole."""
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
+from fastseg.kernels import threads
 from fastseg.kernels.cpu.split import cut_objects
 from fastseg.kernels.cpu.watershed import flood
 
@@ -64,12 +64,12 @@ def test_any_relief_may_be_flooded(case: tuple[np.ndarray, np.ndarray], levels: 
 def test_the_result_does_not_depend_on_threads(case: tuple[np.ndarray, np.ndarray]) -> None:
     mask, seeds = case
     squared = squared_distances(mask)
-    most = numba.get_num_threads()
+    before = threads.count()
     results = []
-    for count in {1, most}:
-        numba.set_num_threads(count)
+    for count in {1, threads.most()}:
+        threads.limit(count)
         results.append(cut(mask, seeds, squared))
-    numba.set_num_threads(most)
+    threads.limit(before)
     np.testing.assert_array_equal(results[0], results[-1])
 
 

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastseg.errors import FastsegError, InputError, UsageError
+from fastseg.kernels import threads as loops
 from fastseg.operators.registry import registry
 from fastseg.operators.run import apply
 from fastseg.tiling import ArrayVolume, Engine, executors
@@ -145,19 +146,10 @@ def test_tasks_run_at_the_same_time() -> None:
     assert list(Threads(3).map(meet, range(7))) == list(range(7))
 
 
-def test_one_task_at_a_time_where_kernels_may_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "kernels_may_overlap", lambda: False)
-    threads = set(Threads(3).map(lambda _: threading.get_ident(), range(9)))
-    assert threads == {threading.get_ident()}
-
-
 def test_kernels_share_the_cores_and_numpy_errors_are_handled_as_here() -> None:
-    import numba
-
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-    assert set(Threads(2, cores=2).map(lambda _: numba.get_num_threads(), range(6))) == {1}
-    most = numba.config.NUMBA_NUM_THREADS
-    assert set(Threads(2, cores=2 * most).map(lambda _: numba.get_num_threads(), range(6))) == {most}
+    most = loops.most()
+    assert set(Threads(2, cores=2).map(lambda _: loops.count(), range(6))) == {1}
+    assert set(Threads(2, cores=2 * most).map(lambda _: loops.count(), range(6))) == {most}
     with np.errstate(divide="raise"):
         assert {e["divide"] for e in Threads(2).map(lambda _: np.geterr(), range(6))} == {"raise"}
 
