@@ -7,7 +7,7 @@ Every run is a process of its own. Seconds are those of the image (reading, comp
 them; peak memory is the largest resident size that the system recorded for each process, workers one by one. `--small`
 is the side of the volume that is segmented in memory, for the seconds per voxel; `--compare` also segments the large
 one in memory and compares voxel by voxel. 0 workers are the threads of one process. Written to
-bench/results/<device>/large-<side>.json and .md.
+bench/results/<device>/large-<side>.json and .md, beside the workflows that were measured before.
 """
 
 import argparse
@@ -104,24 +104,24 @@ def table(report: dict[str, Any]) -> str:
     lines = [
         f"# Larger than memory: {side}^3 voxels under {budget}",
         "",
-        f"fastseg {report['fastseg']}, {report['device']}, {report['date']}, `{report['command']}`.",
+        f"fastseg {report['fastseg']}, {report['device']}, latest run {report['date']}: `{report['command']}`.",
         "Input: rule-made uint16 OME-Zarr. Time per voxel includes reading and writing.",
         "",
-        "| workflow | run | seconds | ns/voxel | against in memory | largest process | all processes | equal |",
-        "|---|---|---|---|---|---|---|---|",
+        "| workflow | run | date | seconds | ns/voxel | against in memory | largest process | all processes | equal |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     gib = 2**30
     for name, row in report["workflows"].items():
         base = None
         for label, run in row.items():
             if "error" in run:
-                lines.append(f"| {name} | {label} | {run['error']} | | | | | |")
+                lines.append(f"| {name} | {label} | {run['date']} | {run['error']} | | | | | |")
                 continue
             rate = run["seconds"] / run["side"] ** 3 * 1e9
             base = base or rate
             peaks = run["peak_bytes"]
             lines.append(
-                f"| {name} | {label} | {run['seconds']:.1f} | {rate:.0f} | {rate / base:.2f} "
+                f"| {name} | {label} | {run['date']} | {run['seconds']:.1f} | {rate:.0f} | {rate / base:.2f} "
                 f"| {peaks[0] / gib:.2f} GiB | {sum(peaks) / gib:.2f} GiB | {run.get('equal', '')} |"
             )
     return "\n".join(lines) + "\n"
@@ -142,12 +142,12 @@ def main() -> None:
     options = parser.parse_args()
     report: dict[str, Any] = {
         "device": processor(),
-        "date": datetime.now(UTC).date().isoformat(),
+        "date": today(),
         "command": " ".join(["python -m bench.large", *_without_folder(sys.argv[1:])]),
         "fastseg": fastseg.__version__,
         "side": options.side,
         "memory": options.memory,
-        "workflows": {},
+        "workflows": _before(options),
     }
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
@@ -166,7 +166,7 @@ def measure(workflow: str, image: Path, small: Path, folder: Path, options: Any)
     rows: dict[str, Any] = {}
 
     def run(label: str, source: Path, side: int, output: Path, extra: list[str]) -> None:
-        rows[label] = {"side": side, **segment(source, workflow, output, extra)}
+        rows[label] = {"side": side, "date": today(), **segment(source, workflow, output, extra)}
         print(workflow, label, json.dumps(rows[label]), flush=True)
 
     segment(small, workflow, folder / f"{workflow}-first", [])  # kernels are compiled
@@ -182,6 +182,19 @@ def measure(workflow: str, image: Path, small: Path, folder: Path, options: Any)
         if options.compare and "error" not in rows[label]:
             rows[label]["equal"] = same(whole, output)
     return rows
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _before(options: Any) -> dict[str, Any]:
+    """What was measured before on this device, with the same budget."""
+    file = folder_of(processor()) / f"large-{options.side}.json"
+    if not file.exists():
+        return {}
+    report = json.loads(file.read_text())
+    return report["workflows"] if report["memory"] == options.memory else {}
 
 
 def write(report: dict[str, Any]) -> None:
