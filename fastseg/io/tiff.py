@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -187,12 +188,14 @@ def _damaged(path: str, why: BaseException) -> ReadError:
 
 @contextmanager
 def _log_messages() -> Iterator[list[str]]:
-    """What tifffile logs meanwhile, instead of on standard error."""
+    """What tifffile logs meanwhile in this thread, instead of on standard error; others may be opening other files."""
     messages: list[str] = []
+    own = threading.get_ident()
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
+            if record.thread == own:
+                messages.append(record.getMessage())
 
     logger, handler = logging.getLogger("tifffile"), Keep(logging.WARNING)
     logger.addHandler(handler)

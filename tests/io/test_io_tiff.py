@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -360,3 +362,16 @@ def test_a_set_of_ome_files_needs_all_of_them(stack: np.ndarray, tmp_path: Path)
     (tmp_path / "part1.ome.tif").unlink()
     with pytest.raises(ReadError, match=r"misses page 2 of 2|damaged or truncated"):
         io.read(tmp_path / "part0.ome.tif")
+
+
+def test_what_is_logged_for_a_file_in_another_thread_is_not_held_against_this_one() -> None:
+    from fastseg.io.tiff import _log_messages
+
+    log = logging.getLogger("tifffile")
+    with _log_messages() as messages:
+        other = threading.Thread(target=log.warning, args=("invalid page offset",))
+        other.start()
+        other.join()
+        assert messages == []
+        log.warning("corrupted strip")
+    assert messages == ["corrupted strip"]
