@@ -1,0 +1,75 @@
+"""What is done to a patch before the network sees it: how it is turned, bent and re-scaled in intensity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AugmentationSettings(BaseModel):
+    """How patches are varied.
+
+    Rotation and elastic deformation happen in the plane, alike in all planes of a patch, and about its centre.
+
+    Attributes
+    ----------
+    rotation : {"continuous", "degrees", "none"}
+        ``continuous``: any angle up to `largest_angle` either way. ``degrees``: the reference's whole degrees 1 to 179.
+    largest_angle : float
+        Degrees.
+    flip_x, flip_y, flip_z : bool
+        Mirror an axis with probability 1/2.
+    interpolation : {"bicubic", "linear"}
+        Of images; truth and cost take the nearest voxel.
+    intensity_share : float
+        Share of the patches whose intensities are changed.
+    gain, offset, gamma : float
+        A channel is raised to a power between 1 / (1 + `gamma`) and 1 + `gamma` (on the range of the patch), multiplied
+        by 1 - `gain` to 1 + `gain`, and shifted by up to `offset` either way.
+    noise : float
+        Largest standard deviation of the Gaussian noise that is added.
+    elastic : float
+        Standard deviation of the displacement in voxels; 0 for none.
+    elastic_spacing : float
+        Distance in voxels over which displacements change.
+    quantise : bool
+        Bring images and costs to 8 bits, as the reference does. Images have to lie in [0, 1].
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rotation: Literal["continuous", "degrees", "none"] = Field(
+        default="continuous", description="angles in the plane: any, the whole degrees 1 to 179, or none"
+    )
+    largest_angle: float = Field(default=180.0, ge=0, le=180, description="of 'continuous', in degrees")
+    flip_x: bool = Field(default=True, description="mirror along x with probability 1/2")
+    flip_y: bool = Field(default=True, description="mirror along y with probability 1/2")
+    flip_z: bool = Field(default=False, description="mirror along z with probability 1/2")
+    interpolation: Literal["bicubic", "linear"] = Field(
+        default="bicubic", description="of images between voxels"
+    )
+    intensity_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of the patches whose intensities are changed"
+    )
+    gain: float = Field(default=0.1, ge=0, lt=1, description="largest relative change of contrast")
+    offset: float = Field(default=0.05, ge=0, le=1, description="largest shift of intensity")
+    gamma: float = Field(default=0.2, ge=0, le=4, description="largest power of intensity, less 1")
+    noise: float = Field(default=0.02, ge=0, le=1, description="largest standard deviation of added noise")
+    elastic: float = Field(
+        default=0.0, ge=0, le=16, description="standard deviation of elastic displacement in voxels"
+    )
+    elastic_spacing: float = Field(
+        default=32.0, ge=4, le=1024, description="voxels over which the displacement changes"
+    )
+    quantise: bool = Field(default=False, description="bring images and costs to 8 bits")
+
+    @classmethod
+    def reference(cls) -> AugmentationSettings:
+        """What the reference does."""
+        return cls(rotation="degrees", flip_y=False, intensity_share=0, quantise=True)
+
+    @classmethod
+    def none(cls) -> AugmentationSettings:
+        """Patches as they are."""
+        return cls(rotation="none", flip_x=False, flip_y=False, intensity_share=0)
