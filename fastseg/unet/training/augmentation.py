@@ -1,10 +1,22 @@
-"""What is done to a patch before the network sees it: how it is turned, bent and re-scaled in intensity."""
+"""What is done to a patch before the network sees it: how it is turned, bent and changed in intensity.
+
+The numbers are drawn here, with NumPy; `fastseg.unet.training.resample` applies them to voxels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log1p
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fastseg.unet.training.geometry import Turn, bend
+
+_STEEPEST = 5.0
+"""Elastic displacements of a fifth of their spacing do not fold the image yet: a fold takes five deviations."""
 
 
 class AugmentationSettings(BaseModel):
@@ -30,7 +42,7 @@ class AugmentationSettings(BaseModel):
     noise : float
         Largest standard deviation of the Gaussian noise that is added.
     elastic : float
-        Standard deviation of the displacement in voxels; 0 for none.
+        Standard deviation of the displacement in voxels; 0 for none. At most a fifth of `elastic_spacing`.
     elastic_spacing : float
         Distance in voxels over which displacements change.
     quantise : bool
@@ -64,6 +76,15 @@ class AugmentationSettings(BaseModel):
     )
     quantise: bool = Field(default=False, description="bring images and costs to 8 bits")
 
+    @model_validator(mode="after")
+    def _no_folds(self) -> AugmentationSettings:
+        if self.elastic * _STEEPEST > self.elastic_spacing:
+            raise ValueError(
+                f"elastic {self.elastic:g} folds the image: with elastic_spacing {self.elastic_spacing:g} it may be up "
+                f"to {self.elastic_spacing / _STEEPEST:g}"
+            )
+        return self
+
     @classmethod
     def reference(cls) -> AugmentationSettings:
         """What the reference does."""
@@ -73,3 +94,63 @@ class AugmentationSettings(BaseModel):
     def none(cls) -> AugmentationSettings:
         """Patches as they are."""
         return cls(rotation="none", flip_x=False, flip_y=False, intensity_share=0)
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """A change of the intensities of a patch.
+
+    Attributes
+    ----------
+    gamma, gain, offset, noise : tuple of float
+        One number a channel; the last is a standard deviation.
+    noise_seed : int
+        Of the noise.
+    """
+
+    gamma: tuple[float, ...]
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+    noise: tuple[float, ...]
+    noise_seed: int
+
+
+def draw_turn(settings: AugmentationSettings, rng: np.random.Generator) -> Turn:
+    """A rotation and flips. As many numbers are drawn whatever the settings are."""
+    turn, *mirror = rng.random(4)
+    angle = 0.0
+    if settings.rotation == "degrees":
+        angle = 1.0 + int(turn * 179)
+    elif settings.rotation == "continuous":
+        angle = (2 * turn - 1) * settings.largest_angle
+    z, y, x = (
+        allowed and bool(number < 0.5)
+        for allowed, number in zip((settings.flip_z, settings.flip_y, settings.flip_x), mirror, strict=True)
+    )
+    return Turn(angle, (z, y, x))
+
+
+def draw_bend(
+    settings: AugmentationSettings, size: Sequence[int], rng: np.random.Generator
+) -> np.ndarray | None:
+    """Elastic displacements (2, Y, X) of the pixels of a patch of `size` (y, x), None if there are none."""
+    return bend(size, settings.elastic, settings.elastic_spacing, rng) if settings.elastic else None
+
+
+def draw_intensity(
+    settings: AugmentationSettings, channels: int, rng: np.random.Generator
+) -> Intensity | None:
+    """How to change the intensities of a patch; None to leave them as they are."""
+    chance = rng.random()
+    powers, gains, offsets = rng.uniform(-1, 1, (3, channels))
+    noise = rng.random(channels)
+    seed = int(rng.integers(1 << 62))
+    if chance >= settings.intensity_share:
+        return None
+    return Intensity(
+        gamma=tuple(exp(n * log1p(settings.gamma)) for n in powers),
+        gain=tuple(1 + n * settings.gain for n in gains),
+        offset=tuple(n * settings.offset for n in offsets),
+        noise=tuple(n * settings.noise for n in noise),
+        noise_seed=seed,
+    )

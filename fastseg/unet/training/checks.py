@@ -142,7 +142,9 @@ class _Rule:
         elif low < 0:
             found.errors.append(f"{stacks.cost.path} holds costs down to {low:g}: they have to be 0 or above")
         elif high == 0:
-            found.errors.append(f"{stacks.cost.path} is 0 everywhere: no voxel of this image counts, leave it out")
+            found.errors.append(
+                f"{stacks.cost.path} is 0 everywhere: no voxel of this image counts, leave it out"
+            )
 
     def _judge_truth(self, stacks: ItemStacks, top: int, found: _Found) -> None:
         path = stacks.truth.path

@@ -55,9 +55,9 @@ def find_items(data: str | os.PathLike[str]) -> list[TrainingItem]:
     Parameters
     ----------
     data : path-like
-        A folder with three files an image, ``NAME.ome.tif``, ``NAME_GT.ome.tif`` (truth) and ``NAME_CM.ome.tif`` (cost);
-        or a CSV file with columns ``image``, ``truth`` and, where wanted, ``cost``, ``name`` and ``group``, whose paths
-        are relative to the file.
+        A folder with three files an image, ``NAME.ome.tif``, ``NAME_GT.ome.tif`` (truth) and ``NAME_CM.ome.tif``
+        (cost); or a CSV file with columns ``image``, ``truth`` and, where wanted, ``cost``, ``name`` and ``group``,
+        whose paths are relative to the file.
 
     Returns
     -------

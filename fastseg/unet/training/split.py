@@ -31,8 +31,8 @@ def split_items(
     items : sequence of TrainingItem
     leaveout : sequence of number or str, or None
         Nothing: no validation. One number f between 0 and 1: of n images, floor((1 - f) n) are trained with, drawn by
-        `seed`; where items have groups, whole groups are left out until the others are no more than that. Other numbers:
-        the images of these indices, from 0. Names: these images.
+        `seed`; where items have groups, whole groups are left out until the others are no more than that. Other
+        numbers: the images of these indices, from 0. Names: these images.
     seed : int
 
     Raises

@@ -1,9 +1,10 @@
 """Opening the files of a data set: which of their axes are channels and planes, and reading them by planes.
 
-Training files come from many writers. Those of curation are labelled Z, Y, X; older ones carry their planes as channels
-(a writer that took any array of three axes for C, Y, X), and some carry no labels. Labels are trusted where they agree
-with the ground truth, which has a single axis besides Y and X: its planes. Where labels say nothing or cannot be true, the
-truth decides, and where it cannot either, channels are taken to be fewer than planes, as the reference does.
+Training files come from many writers. Those of curation are labelled Z, Y, X; older ones carry their planes as
+channels (a writer that took any array of three axes for C, Y, X), and some carry no labels. Labels are trusted where
+they agree with the ground truth, which has a single axis besides Y and X: its planes. Where labels say nothing or
+cannot be true, the truth decides, and where it cannot either, channels are taken to be fewer than planes, as the
+reference does.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ class ItemStacks:
         with np.errstate(invalid="ignore"):
             classes = found.astype(np.int32)
         if not np.array_equal(classes, found) or (classes.size and classes.min() < 0):
-            raise InputError(f"{self.truth.path} holds values that are no classes: whole numbers from 0 are needed")
+            raise InputError(
+                f"{self.truth.path} holds values that are no classes: whole numbers from 0 are needed"
+            )
         return classes
 
 

@@ -1,10 +1,10 @@
 """The decoded volumes of a data set, in bounded memory.
 
 Every patch of a compressed file costs the decoding of whole planes, so reading boxes from the files would decode each
-of them hundreds of times in a run. Each file is therefore decoded once: the first items into memory as far as a budget of
-bytes goes, the others into one scratch file that is mapped. What is mapped is given back by the system when memory is
-short, and read at the speed of memory when it is not. The scratch file has no name, so that nothing of it stays behind
-however the process ends; it is written by ordinary writes, because a full disk is then an error and not a crash.
+of them hundreds of times in a run. Each file is therefore decoded once: the first items into memory as far as a budget
+of bytes goes, the others into one scratch file that is mapped. What is mapped is given back by the system when memory
+is short, and read at the speed of memory when it is not. The scratch file has no name, so that nothing of it stays
+behind however the process ends; it is written by ordinary writes, because a full disk is then an error and not a crash.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Volumes:
 
     Attributes
     ----------
+    name : str
+        Of the item.
     image : array (C, Z, Y, X)
         In the file's dtype, float64 as float32.
     truth : array (Z, Y, X)
@@ -47,6 +49,7 @@ class Volumes:
     largest_cost : float
     """
 
+    name: str
     image: np.ndarray
     truth: np.ndarray
     cost: np.ndarray | None
@@ -179,6 +182,7 @@ class VolumeStore:
         for plane, found in enumerate(counts):
             foreground[: len(found), plane] = found
         return Volumes(
+            name=stacks.item.name,
             image=parts["image"].array(),
             truth=parts["truth"].array()[0],
             cost=parts["cost"].array()[0] if "cost" in parts else None,
@@ -246,7 +250,7 @@ class _Part:
 
 
 def _write_all(file: int, block: np.ndarray, place: int) -> None:
-    rest = memoryview(block).cast("B")
+    rest: memoryview = block.reshape(-1).view(np.uint8).data
     while rest:
         written = os.pwrite(file, rest, place)
         rest, place = rest[written:], place + written
@@ -256,7 +260,7 @@ def _layout(stacks: ItemStacks) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape (C, Z, Y, X) and dtype of what is kept of an item."""
     image = stacks.image.dtype
     whole_bytes = stacks.truth.dtype in (np.uint8, np.bool_)
-    found = {
+    found: dict[str, tuple[tuple[int, ...], np.dtype]] = {
         "image": (
             (stacks.image.channels, *stacks.shape),
             np.dtype(np.float32) if image == np.float64 else image,
