@@ -12,7 +12,7 @@ from fastseg.arrays.cores import usable_cores
 from fastseg.errors import FastsegError, Problems
 from fastseg.unet.graph import Triple
 from fastseg.unet.training.items import TrainingItem
-from fastseg.unet.training.stacks import ItemStacks, Stack, open_item
+from fastseg.unet.training.stacks import ItemStacks, Stack, channels_problem, open_item
 
 _THREADS = 4
 
@@ -92,11 +92,9 @@ class _Rule:
         return found
 
     def _check_shape(self, stacks: ItemStacks, found: _Found) -> None:
-        got = stacks.image.channels
-        if got != self.channels:
-            found.errors.append(
-                f"{stacks.image.path} has {_count(got, 'channel')}; the network takes {self.channels}"
-            )
+        channels = channels_problem(stacks.image, self.channels)
+        if channels is not None:
+            found.errors.append(channels)
         small = [
             f"{n} along {axis} instead of {least}"
             for axis, n, least in zip("zyx", stacks.shape, self.size_out, strict=True)
@@ -151,12 +149,7 @@ class _Rule:
         if top >= self.classes:
             hint = "; masks of 0 and 255 have to become 0 and 1" if top == 255 else ""
             found.errors.append(
-                f"{path} holds class {top}; the network has {_count(self.classes, 'class')} from 0{hint}"
+                f"{path} holds class {top}; the network has classes 0 to {self.classes - 1}{hint}"
             )
         elif not found.foreground:
             found.warnings.append(f"{path} has no voxel of a class above 0 that counts")
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"

@@ -9,6 +9,7 @@ reference does.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ from fastseg.unet.training.items import TrainingItem
 
 _SLAB = 1 << 26
 """Bytes that are decoded at one time, at least a plane."""
+
+_OPENING = threading.Lock()
+"""Damage is found in what tifffile logs while a file is opened: the log does not say for which of several threads."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,14 @@ class Stack:
         step = max(1, _SLAB // plane)
         for start in range(0, z, step):
             yield range(start, min(start + step, z))
+
+
+def channels_problem(image: Stack, wanted: int) -> str | None:
+    """What is wrong with the number of channels of an image, as a sentence."""
+    got = image.channels
+    if got == wanted:
+        return None
+    return f"{image.path} has {got} channel{'s' if got > 1 else ''}; the network takes {wanted}"
 
 
 class Map(Stack):
@@ -208,11 +220,12 @@ def image_letters(lead: list[tuple[str, int]], planes: int | None) -> str | None
 
 
 def _open(path: Any) -> tuple[Scene, str]:
-    source = open_source(path)
-    count = len(source.scene_names)
-    if count != 1:
-        raise ReadError(f"{source.path} holds {count} images: a file of a data set holds one")
-    return source.open_scene(0), source.path
+    with _OPENING:
+        source = open_source(path)
+        count = len(source.scene_names)
+        if count != 1:
+            raise ReadError(f"{source.path} holds {count} images: a file of a data set holds one")
+        return source.open_scene(0), source.path
 
 
 def _lead(scene: Scene, name: str) -> list[int]:

@@ -95,8 +95,8 @@ class PatchStream:
     -----
     An epoch is a pure function of items, settings, `seed`, its number, `rank` and `world`: numbers are drawn from
     generators that are derived from (seed, epoch, patch) or (seed, buffer), never from one that is carried along. What
-    was asked for before does not matter, nor do `ahead`, `readers` and `memory`. Noise is drawn on the device and differs
-    between kinds of device; everything else is drawn on the CPU.
+    was asked for before does not matter, nor do `ahead`, `readers` and `memory`. Noise is drawn on the device and
+    differs between kinds of device; everything else is drawn on the CPU.
     """
 
     def __init__(

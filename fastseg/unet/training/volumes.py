@@ -23,7 +23,7 @@ import numpy as np
 from fastseg.errors import InputError, WriteError
 from fastseg.unet.graph import Triple
 from fastseg.unet.training.items import TrainingItem
-from fastseg.unet.training.stacks import ItemStacks, open_item
+from fastseg.unet.training.stacks import ItemStacks, channels_problem, open_item
 
 _ALIGNMENT = 64
 
@@ -112,9 +112,9 @@ class VolumeStore:
         self._slots: list[_Slot] = []
         for item in items:
             stacks = open_item(item)
-            got = stacks.image.channels
-            if got != channels:
-                raise InputError(f"{stacks.image.path} has {got} channels; the network takes {channels}")
+            problem = channels_problem(stacks.image, channels)
+            if problem is not None:
+                raise InputError(problem)
             size = sum(_bytes(*part) for part in _layout(stacks).values())
             if self.bytes_in_memory + size <= memory:
                 self.bytes_in_memory += size

@@ -36,7 +36,7 @@ def item(
 
 
 def volumes(shape: Sequence[int], seed: int, channels: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image (channels, z, y, x) of distinct values in [0, 1), a truth of about 3 % foreground and a cost of 0 and 1."""
+    """An image (channels, z, y, x) of noise in [0, 1), a truth of about 3 % foreground and a cost of 0 and 1."""
     rng = np.random.default_rng(seed)
     image = rng.random((channels, *shape), dtype=np.float32)
     truth = (rng.random(shape) < 0.03).astype(np.uint8)
