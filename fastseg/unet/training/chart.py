@@ -8,7 +8,7 @@ from html import escape
 from math import ceil, floor, isfinite, log10
 
 _WIDTH, _HEIGHT = 560, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 20, 40
 _LOG_FROM = 30.0
 """Ratio of largest to smallest value from which the axis is logarithmic."""
 
@@ -34,8 +34,8 @@ class Line:
 def chart(
     lines: Sequence[Line],
     *,
+    title: str,
     x_label: str,
-    y_label: str,
     mark: float | None = None,
     mark_label: str = "",
     bounds: tuple[float, float] | None = None,
@@ -46,7 +46,9 @@ def chart(
     ----------
     lines : sequence of Line
         Those without points are left out.
-    x_label, y_label : str
+    title : str
+        For those who cannot see it.
+    x_label : str
     mark : float, optional
         Where a vertical line stands, called `mark_label`.
     bounds : (low, high), optional
@@ -59,25 +61,19 @@ def chart(
     values = [y for line in shown for _, y in line.points]
     log = bounds is None and min(values) > 0 and max(values) / min(values) > _LOG_FROM
     x_axis = _Axis.around([x for line in shown for x, _ in line.points], _LEFT, _WIDTH - _RIGHT, whole=True)
-    low_high = _logarithms(values) if log else list(bounds or values)
-    y_axis = _Axis.around(low_high, _HEIGHT - _BOTTOM, _TOP, tight=bounds is not None, decades=log)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(y_label)}">']
+    low, high = _HEIGHT - _BOTTOM, _TOP
+    y_axis = _logarithmic(values, low, high) if log else _Axis.around(bounds or values, low, high)
+    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts += _grid(x_axis, y_axis, log)
     parts.append(
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 6}" class="axis">{escape(x_label)}</text>'
     )
-    parts.append(
-        f'<text transform="translate(13 {(_TOP + _HEIGHT - _BOTTOM) / 2:.0f}) rotate(-90)" class="axis">'
-        f"{escape(y_label)}</text>"
-    )
     if mark is not None:
         x = x_axis.place(mark)
-        side = "end" if x > _WIDTH - 120 else "start"
-        shift = -4 if side == "end" else 4
-        parts.append(f'<line x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_HEIGHT - _BOTTOM}" class="mark"/>')
+        side = "end" if x > _WIDTH - 60 else "start" if x < _LEFT + 60 else "middle"
         parts.append(
-            f'<text x="{x + shift:.1f}" y="{_HEIGHT - _BOTTOM - 6}" class="marked" text-anchor="{side}">'
-            f"{escape(mark_label)}</text>"
+            f'<line x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_HEIGHT - _BOTTOM}" class="mark"/>'
+            f'<text x="{x:.1f}" y="{_TOP - 6}" class="marked" text-anchor="{side}">{escape(mark_label)}</text>'
         )
     for line in shown:
         parts += _line(line, x_axis, y_axis, log)
@@ -105,29 +101,19 @@ class _Axis:
     ticks: tuple[float, ...]
 
     @classmethod
-    def around(
-        cls,
-        values: Sequence[float],
-        start: float,
-        end: float,
-        *,
-        whole: bool = False,
-        tight: bool = False,
-        decades: bool = False,
-    ) -> _Axis:
+    def around(cls, values: Sequence[float], start: float, end: float, *, whole: bool = False) -> _Axis:
+        """An axis for values; it ends at ticks, or just where the values do if these are `whole` numbers."""
         low, high = min(values), max(values)
         if high <= low:
-            low, high = (
-                (low - 0.5, high + 0.5) if whole or not low else (low - abs(low) / 2, high + abs(low) / 2)
-            )
+            margin = 0.5 if whole or not low else abs(low) / 2
+            low, high = low - margin, high + margin
         step = _nice((high - low) / 5)
-        if whole or decades:
-            step = max(1.0, round(step))
-        if not (whole or tight):
-            low, high = floor(low / step) * step, ceil(high / step) * step
-        first = ceil(low / step - 1e-9)
-        ticks = tuple(i * step for i in range(first, floor(high / step + 1e-9) + 1))
-        return cls(low, high, start, end, ticks)
+        if whole:
+            step = max(1.0, step)
+        else:
+            low, high = floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step
+        ticks = range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)
+        return cls(low, high, start, end, tuple(i * step for i in ticks))
 
     def place(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
@@ -139,12 +125,17 @@ def _nice(step: float) -> float:
     return next(power * n for n in (1, 2, 5, 10) if power * n >= step * (1 - 1e-9))
 
 
-def _logarithms(values: Sequence[float]) -> list[float]:
-    return [log10(v) for v in values]
+def _logarithmic(values: Sequence[float], start: float, end: float) -> _Axis:
+    """An axis of logarithms, with ticks at 1 (and 2 and 5, where there is room) times powers of ten."""
+    low, high = log10(min(values)) - 0.04, log10(max(values)) + 0.04
+    steps = (1.0,) if high - low > 2.5 else (1.0, 2.0, 5.0)
+    marks = [power + log10(n) for power in range(floor(low), ceil(high) + 1) for n in steps]
+    return _Axis(low, high, start, end, tuple(m for m in marks if low <= m <= high))
 
 
 def _grid(x_axis: _Axis, y_axis: _Axis, log: bool) -> list[str]:
-    parts = []
+    bottom = _HEIGHT - _BOTTOM
+    parts = [f'<line x1="{_LEFT}" y1="{bottom}" x2="{_WIDTH - _RIGHT}" y2="{bottom}" class="foot"/>']
     for value in y_axis.ticks:
         y = y_axis.place(value)
         parts.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}" class="grid"/>')
@@ -168,4 +159,7 @@ def _line(line: Line, x_axis: _Axis, y_axis: _Axis, log: bool) -> list[str]:
 
 
 def _spelt(value: float) -> str:
-    return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
+    if value and not 1e-3 <= abs(value) < 1e5:
+        digits, power = f"{value:.3e}".split("e")
+        return f"{float(digits):g}e{int(power)}"
+    return f"{value:.4g}"

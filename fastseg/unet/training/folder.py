@@ -161,9 +161,7 @@ class RunFolder:
         self._write(METRICS, metrics_table(history))
         samples = [j.sample for j in judged if j.sample is not None]
         if samples:
-            save_samples(self.path, "last", samples, int(row["epoch"]))
-            if best:
-                save_samples(self.path, "best", samples, int(row["epoch"]))
+            save_samples(self.path, ("last", "best") if best else ("last",), samples, int(row["epoch"]))
         if judged or done or len(history) == 1:  # between validations there is little to see
             page = report_page(self.path.name, self.plan, history, read_samples(self.path), done)
             self._write(REPORT, page)

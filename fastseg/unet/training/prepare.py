@@ -10,8 +10,8 @@ from typing import Any
 from fastseg.arrays import Device
 from fastseg.errors import FastsegError, Problems, UsageError
 from fastseg.unet.graph import Triple
-from fastseg.unet.model import check_selections
-from fastseg.unet.model_info import ModelInfo, Selection, read_info
+from fastseg.unet.model import Model, check_selections, load_model
+from fastseg.unet.model_info import Selection
 from fastseg.unet.networks.registry import Architecture, architecture
 from fastseg.unet.torch_library import import_torch, torch_device
 from fastseg.unet.training.checks import check_items
@@ -73,8 +73,14 @@ class Plan:
         return self.settings.validation.outputs
 
 
-def prepare(settings: TrainSettings) -> Plan:
+def prepare(settings: TrainSettings, *, begun: bool = False) -> Plan:
     """Look at everything and choose what was left open.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    begun : bool
+        The run has a state: the weights that it began with are not looked for.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def prepare(settings: TrainSettings) -> Plan:
         leaveout = (_SHARE,) if len(items) > 1 else ()
     split = split_items(items, leaveout, seed=settings.seed)
     stacks, problems = _opened(split)
-    started = None if settings.init is None else _started_from(settings.init)
+    started = None if settings.init is None or begun else load_model(settings.init)
     arch = _architecture(settings, started, stacks)
     outputs = _used_outputs(settings, arch)
     smallest = [min((s.shape[axis] for s in stacks), default=1) for axis in range(3)]
@@ -114,7 +120,7 @@ def prepare(settings: TrainSettings) -> Plan:
         notes.append("no image is held back: nothing says which model is best, or how good it is")
     half = precision in ("bfloat16", "float16")
     batch = settings.batch or choose_batch(arch, patch, outputs, device, settings.devices, 2 if half else 4)
-    info = started[1] if started else None
+    info = None if started is None else started.info
     spacing = settings.data.spacing or _spacing(stacks, notes) or (info.spacing if info else None)
     recipe = settings.data.normalization or (info.normalization if info else None)
     if recipe is None:
@@ -198,17 +204,9 @@ def _opened(split: Split) -> tuple[list[ItemStacks], list[str]]:
     return stacks, problems
 
 
-def _started_from(path: str) -> tuple[Architecture, ModelInfo | None]:
-    """The network of the weights to start from, and what a model folder says."""
-    from fastseg.unet.model import load_model
-
-    arch = load_model(path).architecture
-    return arch, read_info(path) if Path(path).is_dir() else None
-
-
 def _architecture(
     settings: TrainSettings,
-    started: tuple[Architecture, ModelInfo | None] | None,
+    started: Model | None,
     stacks: Sequence[ItemStacks],
 ) -> Architecture:
     given = dict(settings.network)
@@ -216,7 +214,7 @@ def _architecture(
     if not isinstance(name, str):
         raise Problems("network", ["name: is missing"])
     if started is not None:
-        found = started[0]
+        found = started.architecture
         if "network" in settings.model_fields_set and name != found.name:
             raise UsageError(f"network {name} was asked for, but {settings.init} holds {found.name}")
         wrong = [

@@ -101,7 +101,8 @@ def train_here(
     device = torch.device(str(plan.device))
     if team.world > 1 and device.type == "cuda":
         device = torch.device("cuda", team.rank)
-    trainer = Trainer(plan, team, device, RunFolder(folder, plan), should_stop, on_event)
+    init = None if resume else plan.settings.init
+    trainer = Trainer(plan, team, device, RunFolder(folder, plan), init, should_stop, on_event)
     if resume:
         trainer.resume(*load_state(folder / STATE))
     trainer.run()

@@ -22,7 +22,7 @@ _STYLE = """
 body { margin: 0 auto; padding: 28px 24px 60px; max-width: 1200px; background: var(--back); color: var(--text);
   font: 15px/1.5 system-ui, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif; }
 h1 { font-size: 24px; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 18px; margin: 36px 0 10px; }
-h3 { font-size: 15px; margin: 0 0 6px; font-weight: 600; }
+h3 { font-size: 15px; margin: 12px 0 6px; font-weight: 600; }
 p { margin: 4px 0; } .soft { color: var(--soft); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 20px 0 0; }
 .tile { background: var(--panel); border-radius: 6px; padding: 10px 14px; }
@@ -32,11 +32,12 @@ p { margin: 4px 0; } .soft { color: var(--soft); }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font-size: 12px; } svg .y { text-anchor: end; } svg .x, svg .axis { text-anchor: middle; }
 svg .marked { font-size: 11px; }
-svg .grid { stroke: var(--rule); stroke-width: 1; } svg .mark { stroke: var(--soft); stroke-dasharray: 3 3; }
+svg .grid { stroke: var(--rule); } svg .foot { stroke: var(--soft); }
+svg .mark { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); }
 svg .line { stroke: var(--c); } svg circle { fill: var(--c); }
-.keys { margin: 0 0 2px; } .key { margin-right: 18px; font-size: 13px; color: var(--soft); white-space: nowrap; }
+.keys { margin: 0 0 4px; } .key { margin-right: 18px; font-size: 13px; color: var(--soft); white-space: nowrap; }
 .key i { display: inline-block; width: 14px; height: 4px; border-radius: 2px; background: var(--c); margin-right: 6px;
   vertical-align: 3px; }
 .key i.box { height: 12px; vertical-align: -1px; border: 1px solid var(--rule); }
@@ -78,7 +79,7 @@ def report_page(
     """
     best = _best(plan, history)
     body = [
-        f"<h1>{escape(name)}</h1>",
+        f'<p class="soft">Training run</p><h1>{escape(name)}</h1>',
         f'<p class="soft">{escape(_subtitle(plan))}</p>',
         _tiles(plan, history, best, done),
         "<h2>Course</h2>",
@@ -134,7 +135,7 @@ def _tiles(
         ]
     tiles += [
         (_duration(sum(row["seconds"] for row in history)), "training and validation"),
-        (f"{last['steps']:.0f}", f"steps of {plan.batch} patch{'es' if plan.batch > 1 else ''}"),
+        (f"{last['steps']:.0f}", f"steps of {_count(plan.batch, 'patch', 'patches')}"),
     ]
     found = [
         f'<div class="tile"><b>{escape(value)}</b><span>{escape(text)}</span></div>' for value, text in tiles
@@ -147,31 +148,23 @@ def _charts(plan: Plan, history: Sequence[Mapping[str, float]], best: Mapping[st
         return Line(name, [(row["epoch"], row[key]) for row in history if key in row], colour)
 
     mark = best["epoch"] if best else None
-    figures = [
-        (
-            "Loss",
-            "loss",
-            [
-                line("training", "train_loss", "c1"),
-                line("validation, cross-entropy", "validation_loss", "c2"),
-            ],
-            None,
-        ),
-        (
-            "Agreement with held-back images",
-            "Dice, IoU",
-            [line("Dice", "dice", "c3"), line("IoU", "iou", "c4")],
-            (0.0, 1.0),
-        ),
-        ("Learning rate", "learning rate", [line("learning rate", "learning_rate", "c1")], None),
-        ("Time", "seconds an epoch", [line("seconds", "seconds", "c2")], None),
+    losses = [
+        line("training", "train_loss", "c1"),
+        line("validation, cross-entropy", "validation_loss", "c2"),
+    ]
+    agreement = [line("Dice", "dice", "c3"), line("IoU", "iou", "c4")]
+    figures: list[tuple[str, list[Line], tuple[float, float] | None]] = [
+        ("Loss", losses, None),
+        ("Agreement with held-back images", agreement, (0.0, 1.0)),
+        ("Learning rate", [line("learning rate", "learning_rate", "c1")], None),
+        ("Seconds an epoch", [line("seconds", "seconds", "c2")], None),
     ]
     found = []
-    for title, label, lines, bounds in figures:
+    for title, lines, bounds in figures:
         drawn = chart(
             lines,
+            title=title,
             x_label="epoch",
-            y_label=label,
             mark=mark if bounds or title == "Loss" else None,
             mark_label="best",
             bounds=bounds,
@@ -192,7 +185,7 @@ def _samples(pictures: Mapping[str, Sequence[Picture]]) -> Iterable[str]:
         f'<span class="key"><i class="box" style="background: rgb{colour}"></i>{name}</span>'
         for name, colour in keys
     ]
-    yield f'<p class="keys">Difference: {"".join(boxes)}</p>'
+    yield f'<p class="keys"><span class="key">difference:</span>{"".join(boxes)}</p>'
     same = len(shown) == 2 and shown["best"][0].epoch == shown["last"][0].epoch
     titles = {
         "best": "Best epoch" + (", also the last validated" if same else ""),
@@ -231,8 +224,8 @@ def _settings(plan: Plan) -> str:
             "optimizer",
             f"{s.optimizer.name}, {s.optimizer.learning_rate:g}, decay {s.optimizer.weight_decay:g}",
         ),
-        ("schedule", f"{s.schedule.name}, {s.schedule.warmup_epochs:g} epochs of warm-up"),
-        ("device", f"{plan.device}, {s.devices} process{'es' if s.devices > 1 else ''}, {plan.precision}"),
+        ("schedule", f"{s.schedule.name}, warm-up of {_count(s.schedule.warmup_epochs, 'epoch')}"),
+        ("device", f"{plan.device}, {_count(s.devices, 'process', 'processes')}, {plan.precision}"),
         ("normalisation", s.data.normalization or "not said"),
         ("seed", str(s.seed)),
     ]
@@ -261,6 +254,10 @@ def _triple(size: Sequence[int]) -> str:
 
 def _plain(value: object) -> str:
     return ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
+
+
+def _count(number: float, noun: str, plural: str = "") -> str:
+    return f"{number:g} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _duration(seconds: float) -> str:

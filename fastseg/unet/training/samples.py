@@ -52,21 +52,23 @@ class Picture:
     png: bytes
 
 
-def save_samples(folder: Path, when: When, samples: Sequence[Sample], epoch: int) -> None:
-    """Keep pictures in the folder of a run, in place of those before.
+def save_samples(folder: Path, whens: Sequence[When], samples: Sequence[Sample], epoch: int) -> None:
+    """Keep pictures in the folder of a run, in place of those before, under each of `whens`.
 
     Raises
     ------
     WriteError
     """
-    about = []
-    for number, sample in enumerate(samples):
-        name = f"{when}_{number}.png"
-        encoded = picture(sample)
-        with atomic_output(folder / _FOLDER / name, overwrite=True, needed=len(encoded)) as file:
-            file.write_bytes(encoded)
-        about.append({"name": sample.name, "plane": sample.plane, "dice": sample.dice, "file": name})
-    index = _index(folder) | {when: {"epoch": epoch, "pictures": about}}
+    index = _index(folder)
+    encoded = [picture(sample) for sample in samples]
+    for when in whens:
+        about = []
+        for number, (sample, png) in enumerate(zip(samples, encoded, strict=True)):
+            name = f"{when}_{number}.png"
+            with atomic_output(folder / _FOLDER / name, overwrite=True, needed=len(png)) as file:
+                file.write_bytes(png)
+            about.append({"name": sample.name, "plane": sample.plane, "dice": sample.dice, "file": name})
+        index[when] = {"epoch": epoch, "pictures": about}
     text = json.dumps(index, indent=1).encode()
     with atomic_output(folder / _FOLDER / INDEX, overwrite=True, needed=len(text)) as file:
         file.write_bytes(text)
@@ -102,11 +104,11 @@ def picture(sample: Sample) -> bytes:
     ]
     height, width = sample.raw.shape
     scale = max(1, -(-_LEAST // max(height, width)))
-    gap = np.full((height * scale, _GAP, 3), 255, np.uint8)
+    gap = np.zeros((height * scale, _GAP, 4), np.uint8)  # transparent: the page may be dark or light
     row = [gap] * (2 * len(panels) - 1)
-    row[::2] = [panel.repeat(scale, 0).repeat(scale, 1) for panel in panels]
+    row[::2] = [_opaque(panel).repeat(scale, 0).repeat(scale, 1) for panel in panels]
     out = io.BytesIO()
-    Image.fromarray(np.concatenate(row, axis=1)).save(out, "PNG", optimize=True)
+    Image.fromarray(np.concatenate(row, axis=1)).save(out, "PNG")
     return out.getvalue()
 
 
@@ -118,6 +120,10 @@ def difference(sample: Sample) -> np.ndarray:
     found[sample.predicted & ~sample.true] = WRONG
     found[~sample.counts] = IGNORED
     return found
+
+
+def _opaque(panel: np.ndarray) -> np.ndarray:
+    return np.concatenate([panel, np.full((*panel.shape[:2], 1), 255, np.uint8)], axis=2)
 
 
 def _grey(plane: np.ndarray) -> np.ndarray:

@@ -16,6 +16,9 @@ from fastseg.version import __version__
 
 FORMAT_VERSION = 1
 
+# the last one comes of files that end too early
+_DAMAGED = (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, OSError)
+
 
 @dataclass
 class Progress:
@@ -104,19 +107,9 @@ def load_state(path: Path) -> tuple[Progress, dict[str, Any]]:
         for number, state in enumerate(found["random"]["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(state, number)
         return progress, found["optimization"]
-    except OSError as error:
-        raise ReadError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (
-        UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except _DAMAGED as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ReadError(f"{path} is no state of a training run: {text}") from None
+        raise ReadError(f"{path} cannot be read as the state of a training run: {text}") from None
 
 
 def save_reference_checkpoint(

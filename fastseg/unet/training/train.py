@@ -117,7 +117,7 @@ def resume(folder: str | Path, changes: Sequence[str] = (), on_event: OnEvent = 
             f"{', '.join(fixed)}: decided when the run began; a run that goes on can change {', '.join(CHANGEABLE)}"
         )
     tree = changed(settings.model_dump(mode="json", by_alias=True), changes)
-    plan = prepare(parse_settings(tree, f"{folder}, changed"))
+    plan = prepare(parse_settings(tree, f"{folder}, changed"), begun=True)
     run.check_split(plan.split)
     with run.locked():
         if changes:

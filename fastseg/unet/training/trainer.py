@@ -44,6 +44,8 @@ class Trainer:
         Of this process.
     folder : RunFolder
         Written to by the process that leads.
+    init : str or None
+        Weights to begin with.
     should_stop : callable
         Asked after every step and before every validated image.
     on_event : callable
@@ -56,6 +58,7 @@ class Trainer:
         team: Team,
         device: torch.device,
         folder: RunFolder,
+        init: str | None,
         should_stop: Callable[[], bool],
         on_event: OnEvent,
     ) -> None:
@@ -67,7 +70,7 @@ class Trainer:
         self._should_stop = should_stop
         self._on_event = on_event
         self.progress = Progress()
-        self.optimization = self._optimization()
+        self.optimization = self._optimization(init)
         self.stream = PatchStream(
             plan.split.training,
             self.settings.sampling,
@@ -85,12 +88,12 @@ class Trainer:
         self.curve = make_curve(self.settings.schedule, self.settings.epochs, self.stream.steps())
         self.plateau = self._new_plateau()
 
-    def _optimization(self) -> Optimization:
+    def _optimization(self, init: str | None) -> Optimization:
         settings, arch = self.settings, self.plan.architecture
         torch.manual_seed(settings.seed)
         network = Network(arch.graph)
-        if settings.init is not None:
-            network.load_state_dict(dict(load_model(settings.init).state))
+        if init is not None:
+            network.load_state_dict(dict(load_model(init).state))
         half = self.plan.precision in ("bfloat16", "float16")
         order: Any = torch.channels_last_3d if half else torch.contiguous_format
         network = network.to(self.device, memory_format=order).train()
@@ -131,7 +134,9 @@ class Trainer:
             with self._arithmetic():
                 while self.progress.epoch < self.settings.epochs and not self._patience_is_over():
                     self._epoch()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:  # what PyTorch raises on the CPU has no class of its own
+            if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):
+                raise
             size = ",".join(map(str, self.plan.size_in))
             raise UsageError(
                 f"memory ran out with {self.plan.batch} patches of {size}: give a smaller --batch or --patch"
