@@ -8,7 +8,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from fastseg.errors import UsageError
 from fastseg.unet.training.seeds import Purpose, generator
+
+_LOADERS: dict[str, Literal["buffer", "focus"]] = {"default": "buffer", "focus": "focus"}
+"""The reference's names, and the strategies here."""
 
 
 class SamplingSettings(BaseModel):
@@ -56,9 +60,16 @@ class SamplingSettings(BaseModel):
 
     @classmethod
     def reference(cls, loader: str = "default", patches: int = 160, refill: int = 5) -> SamplingSettings:
-        """What the reference's loader of this name does (``default`` or ``focus``)."""
-        strategy: Literal["buffer", "focus"] = "focus" if loader == "focus" else "buffer"
-        return cls(strategy=strategy, patches=patches, refill=refill, extension="zeros")
+        """What the reference's loader of this name does.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        if loader not in _LOADERS:
+            raise UsageError(f"loader '{loader}' is unknown: use {' or '.join(_LOADERS)}")
+        return cls(strategy=_LOADERS[loader], patches=patches, refill=refill, extension="zeros")
 
 
 def quotas(patches: int, images: int) -> list[int]:

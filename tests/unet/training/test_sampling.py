@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastseg.errors import InputError
+from fastseg.errors import InputError, UsageError
 from fastseg.unet.training.augmentation import AugmentationSettings
 from fastseg.unet.training.geometry import Turn
 from fastseg.unet.training.patch import PatchShape, Placement, offsets_of, read_patch
@@ -241,6 +241,13 @@ def test_images_fill_a_buffer_by_quota_in_random_order(patches: int) -> None:
         assert len({(p.item, p.turn) for p in held}) == len(runs)  # one rotation an image and buffer
         firsts[runs[0]] += 1
     assert set(firsts) == {0, 1, 2}
+
+
+def test_loaders_of_the_reference_by_name() -> None:
+    assert SamplingSettings.reference("default").strategy == "buffer"
+    assert SamplingSettings.reference("focus").strategy == "focus"
+    with pytest.raises(UsageError, match="loader 'validation' is unknown: use default or focus"):
+        SamplingSettings.reference("validation")
 
 
 def test_buffers_differ_and_come_back() -> None:
