@@ -19,6 +19,7 @@ from fastseg.cli.predict import predict
 from fastseg.cli.segment import segment
 from fastseg.cli.suggest import suggest
 from fastseg.cli.sweep import sweep
+from fastseg.cli.train import train
 from fastseg.cli.workflows import workflows
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command(context_settings=_CONTEXT)(segment)
 app.command(context_settings=_CONTEXT)(plan)
 app.command(context_settings=_CONTEXT)(predict)
+app.command(context_settings=_CONTEXT)(train)
 app.command(context_settings=_CONTEXT)(sweep)
 app.command(context_settings=_CONTEXT)(suggest)
 app.command(name="inspect", context_settings=_CONTEXT)(inspect)

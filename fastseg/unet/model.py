@@ -24,6 +24,9 @@ from fastseg.unet.torch_library import import_torch
 
 WEIGHTS = "weights.pt"
 
+_OF_RUNS = ("best.model", "last.model")
+"""Model folders in the folder of a training run, the one to use first."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -151,6 +154,7 @@ def load_model(
     Parameters
     ----------
     path : path-like
+        The folder of a training run stands for its best model, or its last where none was validated.
     network, params, trusted
         For a checkpoint file, see `fastseg.unet.checkpoint.load_checkpoint`. A folder knows its network; giving
         another one is an error.
@@ -164,12 +168,18 @@ def load_model(
     """
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path, network)
+        return _load_folder(_model_folder(path), network)
     arch, state = load_checkpoint(path, network, params, trusted=trusted)
     info = ModelInfo(
         network=arch.as_dict(), weights_sha256=state_digest(state), provenance={"checkpoint": path.name}
     )
     return Model(arch, state, info, None if trusted else path.absolute())
+
+
+def _model_folder(path: Path) -> Path:
+    """The folder itself, or the model of a training run in it."""
+    inside = [path / name for name in _OF_RUNS if (path / name / DESCRIPTION).is_file()]
+    return inside[0] if inside and not (path / DESCRIPTION).exists() else path
 
 
 def _load_folder(path: Path, network: str | None) -> Model:

@@ -1,0 +1,160 @@
+"""Configuration files of training: read, changed by ``section.key=value``, checked as a whole, written back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fastseg.errors import Problems, UsageError
+from fastseg.unet.training.settings import TrainSettings
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A configuration file as a mapping, its meaning not looked at.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read or is no mapping.
+    """
+    import yaml
+
+    file = Path(path)
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" (line {mark.line + 1})"
+        raise UsageError(
+            f"{file} is not valid YAML{where}: {getattr(error, 'problem', None) or 'plain values only'}"
+        ) from None
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{file} is no configuration: a mapping of keys to values is needed")
+    return dict(found)
+
+
+def placed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with values put in place.
+
+    Parameters
+    ----------
+    tree : mapping
+        Not modified.
+    values : mapping
+        By ``section.key``.
+    """
+    made = deepcopy(dict(tree))
+    for place, value in values.items():
+        *sections, last = place.split(".")
+        part = made
+        for key in sections:
+            below = part.get(key)
+            # a network may be given as its name alone
+            part[key] = {"name": below} if isinstance(below, str) else dict(below or {})
+            part = part[key]
+        part[last] = value
+    return made
+
+
+def changed(tree: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A configuration with values put in place.
+
+    Parameters
+    ----------
+    tree : mapping
+        Not modified.
+    changes : sequence of str
+        ``section.key=value``, the value as in YAML.
+
+    Raises
+    ------
+    UsageError
+        If one is not of this form.
+    """
+    import yaml
+
+    values = {}
+    for text in changes:
+        place, equals, value = text.partition("=")
+        place = place.strip()
+        if not equals or not all(place.split(".")):
+            raise UsageError(f"--set '{text}' is no change: write section.key=value, such as loss.name=focal")
+        try:
+            values[place] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"--set '{text}': {value!r} is no YAML value") from None
+    return placed(tree, values)
+
+
+def parse_settings(tree: Mapping[str, Any], where: str) -> TrainSettings:
+    """Checked settings.
+
+    Raises
+    ------
+    Problems
+        Everything that is wrong: unknown keys, values that are not allowed.
+    """
+    try:
+        return TrainSettings.model_validate(dict(tree))
+    except ValidationError as error:
+        raise Problems(where, [_sentence(dict(e)) for e in error.errors()]) from None
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    place = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        *sections, key = [str(p) for p in error["loc"]]
+        known = _keys(sections)
+        near = get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        return f"{place}: there is no such key ({hint})"
+    message = error["msg"].removeprefix("Value error, ")
+    if not place:  # of the whole, which names its key itself
+        return message
+    given = "" if isinstance(error["input"], Mapping) else f" (given: {error['input']!r})"
+    return f"{place}: {message[:1].lower()}{message[1:]}{given}"
+
+
+def _keys(sections: Sequence[str]) -> list[str]:
+    model: Any = TrainSettings
+    for section in sections:
+        model = model.model_fields[section].annotation
+    return list(model.model_fields)
+
+
+def dump(settings: TrainSettings) -> str:
+    """The settings as YAML, complete: reading it gives the same settings."""
+    import yaml
+
+    return yaml.safe_dump(settings.model_dump(mode="json", by_alias=True), sort_keys=False, width=100)
+
+
+def describe(settings: TrainSettings) -> str:
+    """The settings as YAML with what every key means; reading it gives the same settings."""
+    return "\n".join(_described(settings, "")) + "\n"
+
+
+def _described(model: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield f"{indent}{name}:"
+            yield from _described(value, indent + "  ")
+            continue
+        plain = model.model_dump(mode="json", by_alias=True, include={name})[name]
+        text = f"{indent}{name}: {_flow(plain)}"
+        yield f"{text:<40} # {field.description}" if field.description else text
+
+
+def _flow(value: Any) -> str:
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.removesuffix("\n").removesuffix("\n...")

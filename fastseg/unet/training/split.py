@@ -1,0 +1,98 @@
+"""Which images are held back to validate with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+
+import numpy as np
+
+from fastseg.errors import UsageError
+from fastseg.unet.training.items import TrainingItem
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two lists without a common item, each in the order of the data set."""
+
+    training: tuple[TrainingItem, ...]
+    validation: tuple[TrainingItem, ...]
+
+
+def split_items(
+    items: Sequence[TrainingItem], leaveout: Sequence[float | str] | None, *, seed: int = 0
+) -> Split:
+    """Split a data set.
+
+    Parameters
+    ----------
+    items : sequence of TrainingItem
+    leaveout : sequence of number or str, or None
+        Nothing: no validation. One number f between 0 and 1: of n images, floor((1 - f) n) are trained with, drawn by
+        `seed`; where items have groups, whole groups are left out until the others are no more than that. Other
+        numbers: the images of these indices, from 0. Names: these images.
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        For indices and names that do not exist or are given twice, and where nothing is left to train with.
+    """
+    wanted = [] if leaveout is None else list(leaveout)
+    if not wanted:
+        out: set[int] = set()
+    elif len(wanted) == 1 and not isinstance(wanted[0], str) and 0 < wanted[0] < 1:
+        out = _share(items, wanted[0], seed)
+    else:
+        out = _listed(items, wanted)
+    if len(out) >= len(items):
+        raise UsageError(
+            f"leaveout {_spell(wanted)} leaves no image to train with: there are {len(items)} of them"
+        )
+    chosen = [(i in out, item) for i, item in enumerate(items)]
+    return Split(
+        training=tuple(item for held_back, item in chosen if not held_back),
+        validation=tuple(item for held_back, item in chosen if held_back),
+    )
+
+
+def _share(items: Sequence[TrainingItem], share: float, seed: int) -> set[int]:
+    count = len(items)
+    # decimal fractions are meant: (1 - 0.9) * 10 is 0.9999999999999998 in binary ones
+    training = floor(round((1 - share) * count, 9))
+    members: dict[str, list[int]] = {}
+    for index, item in enumerate(items):
+        members.setdefault(f"group {item.group}" if item.group else f"item {index}", []).append(index)
+    blocks = list(members.values())
+    out: set[int] = set()
+    for block in np.random.default_rng(seed).permutation(len(blocks)):
+        if count - len(out) <= training:
+            break
+        out.update(blocks[block])
+    return out
+
+
+def _listed(items: Sequence[TrainingItem], wanted: list[float | str]) -> set[int]:
+    names = {item.name: index for index, item in enumerate(items)}
+    problems = []
+    found = []
+    for one in wanted:
+        if isinstance(one, str):
+            if one in names:
+                found.append(names[one])
+            else:
+                problems.append(f"'{one}' is no image of this data set")
+        elif int(one) == one and 0 <= one < len(items):
+            found.append(int(one))
+        else:
+            problems.append(f"{one:g} is no index from 0 to {len(items) - 1}")
+    problems += [f"'{items[i].name}' is given twice" for i, n in Counter(found).items() if n > 1]
+    if problems:
+        raise UsageError(f"leaveout {_spell(wanted)}: {'; '.join(problems)}")
+    return set(found)
+
+
+def _spell(wanted: list[float | str]) -> str:
+    return ", ".join(one if isinstance(one, str) else f"{one:g}" for one in wanted) or "(empty)"
