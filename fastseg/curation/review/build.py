@@ -253,7 +253,8 @@ def _inlined(folder: Path, made: Sequence[ItemFiles | Failure]) -> Iterator[str]
 
 
 def _command(tracker: Tracker) -> str:
-    return f"fastseg curate {tracker.mode}"
+    files = "--decisions decisions.csv --polygons polygons.geojson"
+    return f"fastseg curate {tracker.mode} {files} --normalize RECIPE -o TRAINING_FOLDER"
 
 
 def _text(path: Path | None) -> str:

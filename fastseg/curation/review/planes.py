@@ -13,6 +13,10 @@ _EMPTY_PLANE = 1e-5
 """Added to the voxels of every plane, as the reference does, so that no weight is 0."""
 
 
+_ROUNDING = 1e-9
+"""Relative difference up to which two values of the criterion are equal but for rounding."""
+
+
 @dataclass(frozen=True)
 class View:
     """A plane of a stack, or its maximum projection.
@@ -59,7 +63,8 @@ def middle_plane(mask: np.ndarray) -> int:
     above = np.cumsum(h[::-1])[::-1][1:]
     mean_below = np.cumsum(h * t)[:-1] / below
     mean_above = np.cumsum((h * t)[::-1])[::-1][1:] / above
-    split = int(np.argmax(below * above * (mean_below - mean_above) ** 2))
+    criterion = below * above * (mean_below - mean_above) ** 2
+    split = int(np.argmax(criterion >= criterion.max() * (1 - _ROUNDING)))
     filled = np.flatnonzero(counts)
     return int(filled[np.argmin(np.abs(filled - split))])
 

@@ -34,8 +34,7 @@ class Panel {
 
   /** Take the size that the layout gives; a canvas that changes its size is emptied. */
   resize() {
-    this.width = this.stage.clientWidth;
-    this.height = this.stage.clientHeight;
+    ({ width: this.width, height: this.height } = this.stage.getBoundingClientRect());
     this.density = window.devicePixelRatio || 1;
     for (const canvas of Object.values(this.layers)) {
       canvas.width = Math.max(1, Math.round(this.width * this.density));
