@@ -54,12 +54,11 @@ class Page:
         self.downloads = downloads
 
     def open(self, path: Path, forget: bool = False) -> Page:
-        """Open a page; `forget` what the browser kept of it."""
-        self.driver.get(path.as_uri())
-        if forget:
-            # what the page keeps is written when it is left, so it is cleared from elsewhere
+        """Open a page; `forget` what the browser kept of pages until now."""
+        if forget and self.run("return !!window.review"):
+            # pages on disk share one storage; what waits to be kept would be written as this page is left
             self.run("review.session.saver.pending = null; localStorage.clear()")
-            self.driver.refresh()
+        self.driver.get(path.as_uri())
         self.ready()
         return self
 
