@@ -237,8 +237,9 @@ def _text_of(rows: Sequence[Sequence[str]]) -> str:
     # Quotes everywhere keep a field that begins with another quote from being taken for a spreadsheet's.
     odd = any(cell.startswith('"') or "\r" in cell for row in rows for cell in row)
     stream = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
-    csv.writer(stream, quotechar=_QUOTE, quoting=quoting, lineterminator="\n").writerows(rows)
+    csv.writer(
+        stream, quotechar=_QUOTE, quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL, lineterminator="\n"
+    ).writerows(rows)
     return stream.getvalue()
 
 
