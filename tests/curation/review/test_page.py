@@ -78,6 +78,14 @@ def test_keys_decide_and_go_to_the_next_undecided_image_in_order_of_doubt(opened
     assert opened.complaints() == []
 
 
+def test_the_next_undecided_image_is_sought_from_here_on_and_then_from_the_start(opened: Page) -> None:
+    opened.run("review.go(3)")  # second in the list
+    opened.key("g")
+    assert opened.name() == "cell_0"
+    opened.key("g")
+    assert opened.name() == "cell_2"
+
+
 def test_the_exported_rows_keep_what_was_in_them(opened: Page, batch: Batch) -> None:
     rows = cells(decisions_text(batch.folder))
     assert cells(opened.export()[0].read_bytes().decode("utf-8")) == rows
