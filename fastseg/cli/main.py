@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fastseg import __version__
+from fastseg.cli.curate import curate
 from fastseg.cli.guard import EXIT_INTERRUPTED, settings
 from fastseg.cli.info import info
 from fastseg.cli.inspect import inspect
@@ -39,6 +40,7 @@ app.command(context_settings=_CONTEXT)(train)
 app.command(context_settings=_CONTEXT)(sweep)
 app.command(context_settings=_CONTEXT)(suggest)
 app.command(name="inspect", context_settings=_CONTEXT)(inspect)
+app.add_typer(curate, name="curate")
 app.add_typer(workflows, name="workflows")
 app.add_typer(operators, name="operators")
 app.add_typer(models, name="models")

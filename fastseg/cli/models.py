@@ -94,8 +94,9 @@ def _show_model(path: str, info: ModelInfo) -> None:
         if info.spacing is None
         else ",".join(f"{v:g}" for v in info.spacing) + " micrometres (z,y,x)"
     )
+    recipe = info.normalization
     rows = [
-        ("normalisation", info.normalization or "none: the image as it is"),
+        ("normalisation", "none: the image as it is" if recipe is None else str(recipe)),
         ("voxel size", spacing),
         ("threshold", "none: probabilities" if info.threshold is None else f"{info.threshold:g}"),
         ("gives", selections),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fastseg.errors import Problems, ReadError
-from fastseg.unet.normalization import recipe_name
+from fastseg.unet.normalization import StoredRecipe
 from fastseg.version import __version__
 
 FORMAT_VERSION = 1
@@ -39,8 +39,8 @@ class ModelInfo(BaseModel):
         That wrote the folder.
     network : dict
         ``name`` and the network's parameters.
-    normalization : str or None
-        Recipe for every channel; None if the image is taken as it is.
+    normalization : str, Recipe or None
+        For every channel, by name, or whole where it is from a user's file; None if the image is taken as it is.
     spacing : (z, y, x) or None
         Voxel size of the training images in micrometres.
     threshold : float or None
@@ -58,17 +58,12 @@ class ModelInfo(BaseModel):
     format_version: int = FORMAT_VERSION
     fastseg_version: str = __version__
     network: dict[str, Any]
-    normalization: str | None = None
+    normalization: StoredRecipe | None = None
     spacing: tuple[float, float, float] | None = None
     threshold: Annotated[float, Field(ge=0, lt=1)] | None = None
     selections: tuple[Selection, ...] = (Selection(),)
     weights_sha256: str = ""
     provenance: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("normalization", mode="before")
-    @classmethod
-    def _known_recipe(cls, value: Any) -> str | None:
-        return None if value is None else recipe_name(value)
 
     @field_validator("spacing")
     @classmethod

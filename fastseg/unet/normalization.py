@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+from pydantic import BeforeValidator, PlainSerializer
 
 from fastseg.errors import UsageError
 from fastseg.operators.registry import get_operator
@@ -55,6 +56,16 @@ class Recipe:
     name: str
     summary: str
     operations: tuple[Operation, ...]
+
+    def __str__(self) -> str:
+        """The name, with the operations where fastseg does not know the recipe by it."""
+        if self in RECIPES:
+            return self.name
+        steps = (
+            f"{op.operator}({', '.join(f'{key}={value}' for key, value in op.parameters.items())})"
+            for op in self.operations
+        )
+        return f"{self.name}: {', '.join(steps)}"
 
 
 def contrast(low_std: float, high_std: float, below: float = 0.0, above: float = 0.0) -> Operation:
@@ -114,7 +125,7 @@ def get_recipe(name: str | int | Recipe, *, compat: bool = False) -> Recipe:
     Parameters
     ----------
     name : int or str
-        A number may be given as text.
+        A number may be given as text. ``FILE.yaml`` and ``FILE.yaml:NAME`` take a recipe of one's own from a file.
     compat : bool
         Recipe 0 leaves the image as it is, as in the reference, which documents minimum to maximum.
 
@@ -122,10 +133,16 @@ def get_recipe(name: str | int | Recipe, *, compat: bool = False) -> Recipe:
     ------
     UsageError
         If there is none; the message names the choices.
+    Problems
+        If a file of recipes is wrong.
     """
+    from fastseg.unet.recipe_file import names_a_file, recipe_in_file
+
     if isinstance(name, Recipe):
         return name
     text = str(name).strip()
+    if names_a_file(text):
+        return recipe_in_file(text)
     for recipe in RECIPES:
         if text in (recipe.name, str(recipe.number)) and text != "None":
             return NONE if compat and recipe.number == 0 else recipe
@@ -135,18 +152,54 @@ def get_recipe(name: str | int | Recipe, *, compat: bool = False) -> Recipe:
     raise UsageError(f"normalisation recipe '{text}' is unknown: {hint}")
 
 
-def recipe_name(name: str | int) -> str:
-    """The name of a recipe given by number or name.
+def stored_recipe(given: Any) -> str | Recipe:
+    """A recipe as models and settings hold it: by name, or whole where only the user knows it.
+
+    Parameters
+    ----------
+    given : int, str, Recipe or mapping
+        As of `get_recipe`, or as `fastseg.unet.recipe_file.as_mapping` writes it.
 
     Raises
     ------
     ValueError
         If there is none.
     """
+    from fastseg.unet.recipe_file import from_mapping
+
     try:
-        return get_recipe(name).name
+        found = from_mapping(given) if isinstance(given, Mapping) else get_recipe(given)
     except UsageError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(" ".join(str(error).split())) from None
+    if not found.operations:
+        return NONE.name
+    return found.name if found in RECIPES else found
+
+
+def _plain_recipe(recipe: str | Recipe) -> str | dict[str, Any]:
+    from fastseg.unet.recipe_file import as_mapping
+
+    return as_mapping(recipe) if isinstance(recipe, Recipe) else recipe
+
+
+StoredRecipe: TypeAlias = Annotated[
+    str | Recipe, BeforeValidator(stored_recipe), PlainSerializer(_plain_recipe)
+]
+"""For fields of settings that hold a recipe: by name, or with its operations where it is from a user's file."""
+
+
+def recipe_name(name: str | int) -> str:
+    """The name of one of `RECIPES`, given by number or name.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is from a user's file, whose name alone says nothing.
+    """
+    found = stored_recipe(name)
+    if isinstance(found, Recipe):
+        raise ValueError(f"recipe '{name}' is from a file: one of fastseg's own is needed here")
+    return found
 
 
 def recipe_of(operations: Sequence[Operation]) -> Recipe:
@@ -172,6 +225,7 @@ def recipe_nodes(recipe: Recipe, source: str, name: str) -> tuple[list[Node], st
         `name`, or `source` where the recipe does nothing.
     """
     nodes: list[Node] = []
+    step = f"normalise {source}"
     for number, operation in enumerate(recipe.operations):
         spec = operation.spec
         params, problems = spec.check(operation.parameters)
@@ -179,7 +233,6 @@ def recipe_nodes(recipe: Recipe, source: str, name: str) -> tuple[list[Node], st
             listed = "; ".join(f"{p.place}: {p.message}" for p in problems)
             raise UsageError(f"normalisation '{operation.operator}': {listed}")
         own = name if number == len(recipe.operations) - 1 else f"{name}.{number}"
-        step = f"normalise {source}"
         nodes += flatten(own, spec.rule, {"image": source}, params, step=step, scratch=spec.scratch)
         source = own
     return nodes, source

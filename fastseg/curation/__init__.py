@@ -1,0 +1,1 @@
+"""Turning segmentations into training sets: sorting, merging, take-all."""
