@@ -32,8 +32,18 @@ _MOST = 256
 _WORTH = 0.1
 """Seconds of work that a message should hold: sending it and taking its results costs a few milliseconds."""
 
+_LOOK = 2.0
+"""Seconds between looks at whether there still are workers, while a result is waited for."""
+
+_ALONE = 60.0
+"""Seconds without any worker after which a cluster is given up; one that starts others anew does so sooner."""
+
 _LONG = 1.0
 """Seconds after which a worker sends back what it has; the rest of its message is dealt out anew."""
+
+
+class NoWorkersError(FastsegError):
+    """No worker is left, so nothing that was sent will come back."""
 
 
 class ClusterExecutor:
@@ -99,11 +109,17 @@ class ClusterExecutor:
         """
         waiting = iter(items)
         shared = self._submit(_unpacked, _packed(task))
-        wave = _Wave(lambda items: self._submit(_call, shared, pickle.dumps(items), _LONG), self.most)
+        wave = _Wave(
+            lambda items: self._submit(_call, shared, pickle.dumps(items), _LONG),
+            self.most,
+            _Watch(self.client),
+        )
         try:
             room = WAVE * max(1, self.tasks())
             while wave.fill(waiting, room):
                 yield from wave.take()
+        except NoWorkersError:
+            raise
         except Exception:
             for future in wave.flying():  # nothing is written any more once the caller sees the error
                 with suppress(Exception):
@@ -137,11 +153,16 @@ class _Wave:
         than the items.
     most : int
         Items of a part at most.
+    look : callable
+        Called now and then while a result is waited for; raises when none will come.
     """
 
-    def __init__(self, submit: Callable[[list[Any]], Any], most: int) -> None:
+    def __init__(
+        self, submit: Callable[[list[Any]], Any], most: int, look: Callable[[], None] = lambda: None
+    ) -> None:
         self._submit = submit
         self._most = most
+        self._look = look
         self._size = 1
         self._parts: deque[_Part] = deque()
 
@@ -176,7 +197,7 @@ class _Wave:
         part = self._parts[0]
         if part.future is None:
             part.future = self._submit(part.items)
-        seconds, results = _result(part.future)
+        seconds, results = _result(part.future, self._look)
         self._parts.popleft()
         self._learn(seconds, len(results))
         rest = part.items[len(results) :]
@@ -219,11 +240,41 @@ def _call(task: Callable[[Any], Any], packed: bytes, long: float) -> tuple[float
     return perf_counter() - started, results
 
 
-def _result(future: Any) -> Any:
+class _Watch:
+    """Notices that no worker is left: Dask would wait for one for ever.
+
+    A worker that is killed just when it has started takes its nanny along, which would have started another one.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._since: float | None = None
+
+    def __call__(self) -> None:
+        if self._client.scheduler_info(n_workers=-1)["workers"]:
+            self._since = None
+            return
+        now = perf_counter()
+        self._since = self._since or now
+        cluster = self._client.cluster
+        if now - self._since > _ALONE or (cluster is not None and not cluster.workers):
+            raise NoWorkersError(
+                "all workers were lost, and none took their place; workers that run out of memory are killed, so give "
+                "smaller tiles or fewer workers"
+            )
+
+
+def _result(future: Any, look: Callable[[], None]) -> Any:
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        while True:
+            try:
+                return future.result(timeout=_LOOK)
+            except TimeoutError:
+                if future.done():  # meanwhile, or with a TimeoutError of the task's own
+                    return future.result()
+                look()
     except KilledWorker:
         raise FastsegError(
             f"a task was given up after {LOSSES + 1} workers were lost while they ran it; workers that run out of "

@@ -59,7 +59,7 @@ class Future:
     def __init__(self, value: Any, watched: Watched | None) -> None:
         self.value, self.watched = value, watched
 
-    def result(self) -> Any:
+    def result(self, timeout: float | None = None) -> Any:
         assert self.watched is not None
         self.watched.flying -= 1
         self.watched.order.append("taken")
