@@ -34,10 +34,11 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor, *unused: Tensor) -> tuple[Tensor, None]:
         y, scale, count = ctx.saved_tensors
-        sums = torch.stack([g.sum(_AXES), (g * y).sum(_AXES)])
+        wide, y = g.to(scale.dtype), y.to(scale.dtype)
+        sums = torch.stack([wide.sum(_AXES), (wide * y).sum(_AXES)])
         dist.all_reduce(sums)
         first, second = sums / count
-        return _spread(scale) * (g - _spread(first) - y * _spread(second)), None
+        return (_spread(scale) * (wide - _spread(first) - y * _spread(second))).to(g.dtype), None
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,16 +46,17 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Variances about the own means are joined (Chan, Golub and LeVeque, 1983): sums of squares would cancel.
     """
-    variance, mean = torch.var_mean(x.float(), _AXES, correction=0)
+    wide = x if x.dtype == torch.float64 else x.float()
+    variance, mean = torch.var_mean(wide, _AXES, correction=0)
     own = torch.cat([mean, variance, mean.new_tensor([x.numel() / x.shape[1]])])
-    every = torch.empty(dist.get_world_size() * len(own), dtype=own.dtype, device=own.device)
-    dist.all_gather_into_tensor(every, own)
-    table = every.view(-1, len(own)).double()
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, own)
+    table = torch.stack(every).double()
     means, variances, counts = table[:, : len(mean)], table[:, len(mean) : -1], table[:, -1:]
     n = counts.sum()
     joint = (counts * means).sum(0) / n
     spread = (counts * (variances + (means - joint) ** 2)).sum(0) / n
-    return joint.float(), spread.float(), n.float()
+    return joint.to(wide.dtype), spread.to(wide.dtype), n.to(wide.dtype)
 
 
 def _spread(values: Tensor) -> Tensor:

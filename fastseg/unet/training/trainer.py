@@ -103,8 +103,7 @@ class Trainer:
         if self.team.world > 1:
             join_batch_norms(network, self.device)
             own = [self.device] if self.device.type == "cuda" else None
-            # statistics are the same in all processes already: nothing to send
-            trained = torch.nn.parallel.DistributedDataParallel(network, own, broadcast_buffers=False)
+            trained = torch.nn.parallel.DistributedDataParallel(network, own)
         return Optimization(network, trained, loss, settings.optimizer, self.plan.precision, self.team.world)
 
     def _new_plateau(self) -> Plateau:
