@@ -160,6 +160,21 @@ def test_what_is_decided_and_drawn_already_is_in_the_page(batch: Batch, tmp_path
     assert page["items"][0]["polygons"] == []
 
 
+def test_a_browser_keeps_decisions_by_the_files_and_not_by_the_place_of_the_page(
+    batch: Batch, tmp_path: Path
+) -> None:
+    def key(name: str, tracker: Tracker) -> str:
+        return str(Scripts(write_review(tmp_path / name, tracker, settings=ONE).page).page["key"])
+
+    given = tracker(batch)
+    other = replace(
+        given.decisions[1], segmentations=(batch.folder / "seg2" / "cell_1_struct_segmentation.tiff",)
+    )
+    scored = replace(given.decisions[1], score=True)
+    assert key("a", given) == key("b", replace(given, decisions=(given.decisions[0], scored)))
+    assert key("c", replace(given, decisions=(given.decisions[0], other))) != key("d", given)
+
+
 def test_names_that_look_like_html_do_no_harm(batch: Batch, tmp_path: Path) -> None:
     raw = batch.folder / "raw" / "cell_0.tiff"
     odd = raw.rename(raw.with_name("a<script>&'x.tiff"))
