@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastseg.cli.console import amount, print_lines
+from fastseg.cli.curate_options import (
+    DataTypeOption,
+    MarkOption,
+    ProcessesOption,
+    SkipOption,
+    ThresholdOption,
+)
 from fastseg.cli.guard import DEBUG_HINT, guarded, say_error, settings
 from fastseg.cli.options import (
     AxesOption,
@@ -27,19 +34,6 @@ RawArgument = Annotated[str, typer.Argument(metavar="RAW", help="Folder of the r
 SegArgument = Annotated[str, typer.Argument(metavar="SEG", help="Folder of their segmentations.")]
 Seg2Argument = Annotated[
     str | None, typer.Argument(metavar="[SEG2]", help="Folder of second segmentations, for merging.")
-]
-DataTypeOption = Annotated[
-    str | None, typer.Option("--data-type", metavar="ENDING", help="Ending of the raw images' names.")
-]
-SkipOption = Annotated[
-    bool, typer.Option("--skip-missing", help="Leave out raw images without a segmentation.")
-]
-ThresholdOption = Annotated[
-    float | None,
-    typer.Option(metavar="P", help="Foreground is above P, in segmentations that hold probabilities."),
-]
-ProcessesOption = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="Processes; one a core by default.")
 ]
 
 
@@ -92,6 +86,7 @@ def quality(
     time: TimeOption = None,
     axes: AxesOption = None,
     data_type: DataTypeOption = None,
+    mark: MarkOption = "_struct_segmentation",
     skip_missing: SkipOption = False,
     workers: ProcessesOption = None,
     debug: DebugOption = False,
@@ -113,7 +108,7 @@ def quality(
 
     limits = Limits(accept, reject)
     before = _tracker(output, 1 if seg2 is None else 2) if output.exists() else None
-    pairs = _pairs(raw, seg, seg2, data_type, scene, skip_missing)
+    pairs = _pairs(raw, seg, seg2, data_type, mark, scene, skip_missing)
     predicted: dict[Path, Path] = {}
     if model is not None:
         found = match_all(raw, [model], data_type, scene=scene)
@@ -178,6 +173,7 @@ def review(
     time: TimeOption = None,
     axes: AxesOption = None,
     data_type: DataTypeOption = None,
+    mark: MarkOption = "_struct_segmentation",
     skip_missing: SkipOption = False,
     workers: ProcessesOption = None,
     overwrite: OverwriteOption = False,
@@ -202,7 +198,7 @@ def review(
     check_absent(output, overwrite)
     known = _tracker(decisions, 1 if seg2 is None else 2) if decisions is not None else None
     drawn = read_polygons(polygons) if polygons is not None else ()
-    pairs = _pairs(raw, seg, seg2, data_type, scene, skip_missing)
+    pairs = _pairs(raw, seg, seg2, data_type, mark, scene, skip_missing)
     rows = decisions_of(pairs, known.decisions if known else ())
     wanted = ReviewSettings(
         channel=channel,
@@ -227,12 +223,18 @@ def review(
 
 
 def _pairs(
-    raw: str, seg: str, seg2: str | None, data_type: str | None, scene: str | None, skip_missing: bool
+    raw: str,
+    seg: str,
+    seg2: str | None,
+    data_type: str | None,
+    mark: str,
+    scene: str | None,
+    skip_missing: bool,
 ) -> list[Pair]:
     from fastseg.curation.matching import find_pairs
 
     segs = [seg] if seg2 is None else [seg, seg2]
-    return find_pairs(raw, segs, data_type, scene=scene, skip_missing=skip_missing)
+    return find_pairs(raw, segs, data_type, mark=mark, scene=scene, skip_missing=skip_missing)
 
 
 def _tracker(path: Path, segmentations: int) -> Tracker:

@@ -54,7 +54,8 @@ VOXELS: Mapping[str, str] = MappingProxyType(
 """What excluding rules know beside objects."""
 
 _NONE = "none"
-_COMPARED = re.compile(r"(?P<name>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<number>\S+)")
+_COMPARED_VOXELS = ("raw", "focus")
+_COMPARED = re.compile(r"(?P<name>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<number>[^\s<>=]\S*)")
 _RANGE = re.compile(r"planes\s*:\s*(?P<first>\d+)(?:\s*-\s*(?P<last>\d+))?")
 
 
@@ -170,7 +171,7 @@ def _excluding(part: str, problems: list[str]) -> ExcludingRule:
             problems.append(f"'{part}' names no planes: write planes:FIRST-LAST, counted from 0")
         return VoxelRule("planes", planes=(first, last))
     match = _COMPARED.fullmatch(part)
-    if match and match["name"] in ("raw", "focus"):
+    if match and match["name"] in _COMPARED_VOXELS:
         return VoxelRule(match["name"], _condition(match, problems))
     known = {name: text for name, text in QUANTITIES.items() if name != "overlap"}
     return _objects(part, known, problems, VOXELS)
@@ -216,7 +217,7 @@ def _unknown(
     names = [*known, "points", *others]
     word = re.match(r"\w*", part)
     name = word[0] if word else ""
-    if match is None and name in known:
+    if match is None and (name in known or (others and name in _COMPARED_VOXELS)):
         return f"'{part}' compares nothing: write {name} and one of {' '.join(COMPARISONS)} with a number"
     near = get_close_matches(name, names, n=2)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(names)}"

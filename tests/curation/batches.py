@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import typer
 from typer.testing import CliRunner, Result
 
-from fastseg.cli.curate_review import register
+from fastseg.cli.main import app
 from fastseg.io import write_image, write_mask
 from tests.support import blobs
 
@@ -45,9 +44,7 @@ def make_batch(folder: Path, count: int, shape: tuple[int, int, int] = (7, 24, 3
 
 
 def curate(*arguments: object) -> Result:
-    """Run ``fastseg curate quality`` or ``review``; nothing but an exit code may come out."""
-    app = typer.Typer(rich_markup_mode=None)
-    register(app)
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    """Run ``fastseg curate`` with these arguments; nothing but an exit code may come out."""
+    result = CliRunner().invoke(app, ["curate", *map(str, arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result

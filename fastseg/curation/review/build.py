@@ -138,7 +138,7 @@ def write_review(
                 for decision, stem, one in zip(tracker.decisions, stems, made, strict=True)
             ]
             page = {
-                "key": page_key(same_path(d.raw) for d in tracker.decisions),
+                "key": page_key(same_path(p) for d in tracker.decisions for p in (d.raw, *d.segmentations)),
                 "mode": tracker.mode,
                 "columns": _columns(tracker),
                 "items": items,

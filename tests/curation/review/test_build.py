@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from skimage.draw import polygon as draw_polygon
 
 from fastseg.curation.polygons import Polygon, write_polygons
 from fastseg.curation.review import ReviewSettings, write_review
@@ -157,6 +160,21 @@ def test_what_is_decided_and_drawn_already_is_in_the_page(batch: Batch, tmp_path
     assert page["items"][0]["polygons"] == []
 
 
+def test_a_browser_keeps_decisions_by_the_files_and_not_by_the_place_of_the_page(
+    batch: Batch, tmp_path: Path
+) -> None:
+    def key(name: str, tracker: Tracker) -> str:
+        return str(Scripts(write_review(tmp_path / name, tracker, settings=ONE).page).page["key"])
+
+    given = tracker(batch)
+    other = replace(
+        given.decisions[1], segmentations=(batch.folder / "seg2" / "cell_1_struct_segmentation.tiff",)
+    )
+    scored = replace(given.decisions[1], score=True)
+    assert key("a", given) == key("b", replace(given, decisions=(given.decisions[0], scored)))
+    assert key("c", replace(given, decisions=(given.decisions[0], other))) != key("d", given)
+
+
 def test_names_that_look_like_html_do_no_harm(batch: Batch, tmp_path: Path) -> None:
     raw = batch.folder / "raw" / "cell_0.tiff"
     odd = raw.rename(raw.with_name("a<script>&'x.tiff"))
@@ -180,6 +198,32 @@ def test_images_of_one_name_are_refused(batch: Batch, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no image to review"):
         write_review(tmp_path / "page", Tracker("sort", ()), settings=ONE)
     assert not (tmp_path / "page").exists()
+
+
+def test_a_page_of_one_segmentation_draws_excluded_areas_alone(
+    page: Page, batch: Batch, tmp_path: Path
+) -> None:
+    done = curate("review", *batch.paths("raw", "seg"), "-o", tmp_path / "page", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    page.open(tmp_path / "page" / "index.html")
+    page.key("m")
+    assert page.run("return review.pen.role") is None
+    assert not page.driver.find_element("id", "merge").is_displayed()
+    page.key("e")
+    corners = page.draw([(3.0, 4.0), (20.0, 5.0), (11.0, 19.0)], (24, 30))
+    page.key("g", "b")
+    decisions, polygons = (Path(shutil.copy(path, tmp_path)) for path in page.export())
+    done = curate(
+        "sort", "--decisions", decisions, "--polygons", polygons, "--normalize", "minmax", "-o", tmp_path / "train",
+        "--workers", 1,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    cost = np.ones((7, 24, 30), np.float32)
+    rows, columns = draw_polygon([y for _, y in corners], [x for x, _ in corners], (24, 30))
+    cost[:, rows, columns] = 0
+    (made,) = (tmp_path / "train").glob("*_CM.ome.tif")
+    np.testing.assert_array_equal(tifffile.imread(made), cost)
+    assert 50 < len(rows) < 300
 
 
 def test_a_bad_image_is_on_the_page_with_the_reason(page: Page, batch: Batch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from skimage.draw import polygon as draw_polygon
 
 from fastseg.curation.polygons import read_polygons
@@ -126,6 +127,43 @@ def test_a_polygon_drawn_by_mouse_is_the_mask_of_scikit_image(opened: Page, pane
         np.testing.assert_array_equal(by_hand, expected)
         assert 30 < expected.sum() < 250
     assert opened.text("list").count("2 polygons") == 1
+
+
+def test_the_export_becomes_the_training_set_that_was_drawn(
+    opened: Page, batch: Batch, tmp_path: Path
+) -> None:
+    opened.key("m")
+    merging = opened.draw(SQUARE, SHAPE)
+    opened.key("e")
+    excluding = opened.draw(TRIANGLE, SHAPE)
+    opened.key("\ue00c")
+    opened.driver.find_elements("css selector", "#polygons input")[3].send_keys(
+        "4\n"
+    )  # the triangle: up to plane 4
+    opened.key("g", "b")
+    decisions, polygons = (Path(shutil.copy(path, tmp_path)) for path in opened.export())
+    done = curate(
+        "merge", "--decisions", decisions, "--polygons", polygons, "--normalize", "minmax", "-o", tmp_path / "train",
+        "--workers", 1,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    areas = []
+    for corners in (merging, excluding):
+        area = np.zeros(SHAPE, bool)
+        area[draw_polygon([y for _, y in corners], [x for x, _ in corners], SHAPE)] = True
+        areas.append(area)
+    label = np.where(areas[0], batch.others[2], batch.masks[2])
+    cost = np.ones(label.shape, np.float32)
+    cost[:5, areas[1]] = 0
+    # The rows are in the order of the files: cell_1 has its automatic score, cell_2 the person's.
+    assert sorted(p.name for p in (tmp_path / "train").glob("*_GT.ome.tif")) == [
+        "img_001_GT.ome.tif",
+        "img_002_GT.ome.tif",
+    ]
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "train" / "img_002_GT.ome.tif"), label)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "train" / "img_002_CM.ome.tif"), cost)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "train" / "img_001_GT.ome.tif"), batch.masks[1])
+    assert (label != batch.masks[2]).any()
 
 
 def test_a_polygon_is_closed_by_its_first_corner_a_double_click_or_enter(opened: Page) -> None:
