@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias
 from fastseg import __version__
 from fastseg.errors import ReadError
 from fastseg.io.atomic import atomic_output
+from fastseg.unet.training.curated import MANIFEST
 
-MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 
 State: TypeAlias = Literal["planned", "done", "failed"]

@@ -188,20 +188,6 @@ StoredRecipe: TypeAlias = Annotated[
 """For fields of settings that hold a recipe: by name, or with its operations where it is from a user's file."""
 
 
-def recipe_name(name: str | int) -> str:
-    """The name of one of `RECIPES`, given by number or name.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or it is from a user's file, whose name alone says nothing.
-    """
-    found = stored_recipe(name)
-    if isinstance(found, Recipe):
-        raise ValueError(f"recipe '{name}' is from a file: one of fastseg's own is needed here")
-    return found
-
-
 def recipe_of(operations: Sequence[Operation]) -> Recipe:
     """A recipe of single operations, as configuration files may list them for a channel."""
     return Recipe(None, "+".join(op.operator for op in operations) or "none", "", tuple(operations))

@@ -20,7 +20,6 @@ from fastseg.unet.normalization import (
     contrast,
     get_recipe,
     normalize,
-    recipe_name,
     recipe_of,
     stored_recipe,
 )
@@ -70,7 +69,6 @@ def test_a_file_of_one_recipe_needs_no_name(tmp_path: Path) -> None:
 def test_every_recipe_is_stored_by_name_and_found_again(recipe: Recipe) -> None:
     assert stored_recipe(recipe) == stored_recipe(recipe.name) == recipe.name
     assert str(recipe) == recipe.name
-    assert recipe_name(recipe.name) == recipe.name
 
 
 def test_a_recipe_survives_plain_values(file: Path) -> None:
@@ -79,8 +77,6 @@ def test_a_recipe_survives_plain_values(file: Path) -> None:
         assert as_mapping(found) == as_mapping(recipe)
         np.testing.assert_array_equal(normalize(IMAGE, found), normalize(IMAGE, recipe))
     assert stored_recipe(recipe_of([])) == "none"
-    with pytest.raises(ValueError, match="is from a file"):
-        recipe_name(f"{file}:soft")
 
 
 def test_a_model_keeps_the_whole_recipe(file: Path, tmp_path: Path) -> None:

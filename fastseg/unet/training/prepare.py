@@ -15,6 +15,7 @@ from fastseg.unet.model_info import Selection
 from fastseg.unet.networks.registry import Architecture, architecture
 from fastseg.unet.torch_library import import_torch, torch_device
 from fastseg.unet.training.checks import check_items
+from fastseg.unet.training.curated import recorded_recipe
 from fastseg.unet.training.footprint import choose_batch, choose_patch
 from fastseg.unet.training.items import find_items
 from fastseg.unet.training.settings import TrainSettings
@@ -122,7 +123,8 @@ def prepare(settings: TrainSettings, *, begun: bool = False) -> Plan:
     batch = settings.batch or choose_batch(arch, patch, outputs, device, settings.devices, 2 if half else 4)
     info = None if started is None else started.info
     spacing = settings.data.spacing or _spacing(stacks, notes) or (info.spacing if info else None)
-    recipe = settings.data.normalization or (info.normalization if info else None)
+    recipe = settings.data.normalization or recorded_recipe(settings.data.folder)
+    recipe = recipe or (info.normalization if info else None)
     if recipe is None:
         notes.append(
             "how the images were normalised is not said (data.normalization): the model will take images as they are"

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from fastseg.unet.normalization import get_recipe
 from fastseg.unet.training.chart import Line, chart, legend
 from fastseg.unet.training.config import dump
 from fastseg.unet.training.prepare import Plan
@@ -226,7 +227,7 @@ def _settings(plan: Plan) -> str:
         ),
         ("schedule", f"{s.schedule.name}, warm-up of {_count(s.schedule.warmup_epochs, 'epoch')}"),
         ("device", f"{plan.device}, {_count(s.devices, 'process', 'processes')}, {plan.precision}"),
-        ("normalisation", s.data.normalization or "not said"),
+        ("normalisation", get_recipe(s.data.normalization).name if s.data.normalization else "not said"),
         ("seed", str(s.seed)),
     ]
     return (

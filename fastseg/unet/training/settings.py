@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fastseg.unet.graph import Triple
 from fastseg.unet.model_info import Selection
-from fastseg.unet.normalization import recipe_name
+from fastseg.unet.normalization import StoredRecipe
 from fastseg.unet.training.augmentation import AugmentationSettings
 from fastseg.unet.training.sampling import SamplingSettings
 
 FORMAT_VERSION: Literal[1] = 1
+DEFAULT_NETWORK = "residual_unet"
 
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 
@@ -30,8 +32,9 @@ class DataSettings(_Section):
         As of `fastseg.unet.training.items.find_items`.
     leaveout : list of number or str, optional
         As of `fastseg.unet.training.split.split_items`; by default a fifth, or nothing of a single image.
-    normalization : str, optional
-        The recipe that the images were normalised with. It is not applied; the model says it to prediction.
+    normalization : str or Recipe, optional
+        The recipe that the images were normalised with. It is not applied; the model says it to prediction. By default
+        the one that curation noted in the folder.
     spacing : (z, y, x), optional
         In micrometres; the images' own by default.
     memory : int
@@ -42,18 +45,14 @@ class DataSettings(_Section):
     leaveout: tuple[float | str, ...] | None = Field(
         default=None, description="images to validate with: a share, indices or names; [] for none"
     )
-    normalization: str | None = Field(
-        default=None, description="recipe that the images were normalised with; told to prediction"
+    normalization: StoredRecipe | None = Field(
+        default=None,
+        description="recipe that the images were normalised with, for prediction; as curation noted it by default",
     )
     spacing: tuple[float, float, float] | None = Field(
         default=None, description="voxel size z, y, x in micrometres; the images' own by default"
     )
     memory: int = Field(default=2**30, ge=2**20, description="bytes of decoded images held in memory")
-
-    @field_validator("normalization", mode="before")
-    @classmethod
-    def _known_recipe(cls, value: Any) -> str | None:
-        return None if value is None else recipe_name(value)
 
     @field_validator("spacing")
     @classmethod
@@ -212,7 +211,7 @@ class TrainSettings(_Section):
     format_version: Literal[1] = FORMAT_VERSION
     data: DataSettings = DataSettings()
     network: dict[str, Any] = Field(
-        default_factory=lambda: {"name": "residual_unet"}, description="name and parameters"
+        default_factory=lambda: {"name": DEFAULT_NETWORK}, description="name and parameters"
     )
     init: str | None = Field(default=None, description="model folder or checkpoint to start from")
     patch: Triple | None = Field(
@@ -239,8 +238,10 @@ class TrainSettings(_Section):
     @field_validator("network", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        """A name alone is a network with its defaults."""
-        return {"name": value} if isinstance(value, str) else value
+        """A name alone is a network with its defaults; parameters alone are those of the default network."""
+        if isinstance(value, str):
+            return {"name": value}
+        return {"name": DEFAULT_NETWORK, **value} if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _divisible(self) -> TrainSettings:
