@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastseg.errors import ReadError
-from fastseg.unet.normalization import Operation, Recipe, get_recipe
+from fastseg.unet.normalization import Recipe, contrast, get_recipe
 from fastseg.unet.recipe_file import as_mapping
 from fastseg.unet.training.curated import MANIFEST, recorded_recipe
 from fastseg.unet.training.settings import TrainSettings
@@ -21,7 +21,7 @@ def _note(folder: Path, text: str) -> Path:
 
 def test_a_recipe_by_name_and_one_of_a_users_file(tmp_path: Path) -> None:
     assert recorded_recipe(_note(tmp_path, json.dumps({"normalization": "contrast_2_11"}))) == "contrast_2_11"
-    own = Recipe(None, "mine", "", (Operation("unit_range", {}),))
+    own = Recipe(None, "mine", "", (contrast(3, 7),))
     found = recorded_recipe(_note(tmp_path, json.dumps({"normalization": as_mapping(own)})))
     assert isinstance(found, Recipe)
     assert as_mapping(found) == as_mapping(own)
