@@ -342,14 +342,14 @@ KILL = """
         replaced(source, target)
     os.replace = replace
     curate(CurationRequest(mode="takeall", raw=folder / "raw", segmentations=(folder / "seg",), output=folder / "train",
-        normalization="minmax", workers=1))
+        normalization={recipe!r}, redo=True, workers=1))
 """
 
 
 @pytest.mark.parametrize("victim", ["img_002.ome.tif", "img_002_CM.ome.tif", "img_002_GT.ome.tif"])
 def test_a_killed_run_goes_on(victim: str, tmp_path: Path) -> None:
     write_set(tmp_path, 3)
-    script = dedent(KILL).format(folder=str(tmp_path), victim=victim)
+    script = dedent(KILL).format(folder=str(tmp_path), victim=victim, recipe="minmax")
     killed = subprocess.run([sys.executable, "-c", script], check=False)
     assert killed.returncode == -signal.SIGKILL
     folder = tmp_path / "train"
@@ -366,6 +366,16 @@ def test_a_killed_run_goes_on(victim: str, tmp_path: Path) -> None:
     left = [p.name for p in folder.iterdir() if not p.name.startswith("img_")]
     assert sorted(left) == [".fastseg-curation.lock", "manifest.json"]
     assert done(run(tmp_path)) == [(1, "kept"), (2, "kept"), (3, "kept")]
+
+
+def test_training_does_not_see_an_image_that_is_half_made_again(tmp_path: Path) -> None:
+    write_set(tmp_path, 1)
+    run(tmp_path)
+    script = dedent(KILL).format(folder=str(tmp_path), victim="img_001_CM.ome.tif", recipe="contrast_1_6")
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert not list((tmp_path / "train").glob("*_GT.ome.tif"))
+    assert done(run(tmp_path, normalization="contrast_1_6")) == [(1, "written")]
+    np.testing.assert_array_equal(trained(tmp_path / "train", 1)[0], normalize(raw_stack(0), "contrast_1_6"))
 
 
 def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path) -> None:
