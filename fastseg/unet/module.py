@@ -65,13 +65,14 @@ class Network(nn.Module):
         held: dict[str, Tensor] = {INPUT: image}
         for i, layer in enumerate(layers):
             free = not self.training and last[layer.inputs[0]] == i and layer.inputs[0] != INPUT
-            held[layer.name] = self._apply_layer(layer, [held[n] for n in layer.inputs], free)
+            held[layer.name] = self.apply_layer(layer, [held[n] for n in layer.inputs], free)
             for name in layer.inputs:
                 if last[name] <= i and name not in kept:
                     held.pop(name, None)
         return [held[self.graph.outputs[i]] for i in asked]
 
-    def _apply_layer(self, layer: Layer, inputs: list[Tensor], free: bool) -> Tensor:
+    def apply_layer(self, layer: Layer, inputs: list[Tensor], free: bool) -> Tensor:
+        """The result of one layer; `free` lets it write into its first input."""
         source = inputs[0]
         if layer.kind in ("conv", "up", "norm"):
             return self.get_submodule(layer.name)(source)
