@@ -204,9 +204,9 @@ def _disagreements(rows: list[Row]) -> list[str]:
 def _network_table(rows: list[Row]) -> list[str]:
     lines = [
         "The reference's loop: patches of its documented size one by one, all outputs computed, in single precision. "
-        "In the default mode patches begin elsewhere, so answers differ; with the reference's patches they agree. "
-        "MONAI: the same network by `sliding_window_inference` (the valid output in the middle of its window, overlap by "
-        "the rim), with windows of the documented size and with those of the size that fastseg takes, in single precision; "
+        "In the default mode patches begin elsewhere, so answers may differ; with the reference's they agree. MONAI: "
+        "the same network by `sliding_window_inference` (the valid output in the middle of its window, overlap by "
+        "the rim), with windows of the documented size and with those that fastseg takes, in single precision; "
         "answers agree. Memory in GB, above the image.",
         "",
         "| case | fastseg, s | loop, s | speed-up | target | MONAI, s | speed-up | target | MONAI, large windows, s | "
