@@ -144,7 +144,7 @@ def _choose(
 
 def _parts(length: int, period: int, shortest: int) -> list[int]:
     """Valid output lengths that cut an axis into 1, 2, 3, ... parts of about equal lengths, the longest first."""
-    found = []
+    found: list[int] = []
     count = 1
     while not found or found[-1] > shortest:
         part = length if count == 1 else -(-length // (count * period)) * period

@@ -136,8 +136,8 @@ def _module(graph: Graph, layer: Layer, initialise: bool) -> nn.Module | None:
     return made
 
 
-# Drawing 18 million numbers to overwrite them takes longer than reading a checkpoint. PyTorch's own way to leave it out,
-# `skip_init`, imports its compiler, which takes seconds.
+# Drawing 18 million numbers to overwrite them takes longer than reading a checkpoint. PyTorch's own way to leave it
+# out, `skip_init`, imports its compiler, which takes seconds.
 
 
 class _EmptyConv(nn.Conv3d):
