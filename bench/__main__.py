@@ -56,7 +56,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--only", default="", metavar="PATTERN", help="cases whose name contains this regular expression")
     add("--size", type=_shape, default=(64, 512, 512), metavar="Z,Y,X", help="of operators; 64,512,512")
     add("--workflow-size", type=_shape, default=(32, 256, 256), metavar="Z,Y,X", help="32,256,256")
-    add("--network-size", type=_shape, default=(60, 400, 400), metavar="Z,Y,X", help="60,400,400")
+    add("--network-size", type=_shape, default=(38, 200, 200), metavar="Z,Y,X", help="38,200,200")
     add("--repeats", type=int, default=5, help="timed rounds; 5")
     add(
         "--budget",
@@ -104,10 +104,20 @@ def peers_of(options: argparse.Namespace) -> Path | None:
     SystemExit
         If they are wanted and cannot be had.
     """
-    if options.no_peers or (options.smoke and not environment.is_built()):
+    if options.no_peers or options.groups == ["unet"] or (options.smoke and not environment.is_built()):
         return None
     try:
         return environment.build()
+    except environment.NoPeersError as error:
+        sys.exit(str(error))
+
+
+def monai_of(options: argparse.Namespace) -> Path | None:
+    """Folder of MONAI, installed if need be; None where no network is run or no peers are wanted."""
+    if options.no_peers or options.smoke or "unet" not in options.groups:
+        return None
+    try:
+        return environment.build_monai()
     except environment.NoPeersError as error:
         sys.exit(str(error))
 
@@ -181,7 +191,8 @@ def main() -> None:
     effort = Effort(
         options.repeats, options.budget, options.limit, not options.no_memory, not options.no_first
     )
-    runner = Runner(lineup(options.device, peers), effort)
+    monai = None if options.report or options.list else monai_of(options)
+    runner = Runner(lineup(options.device, peers, monai), effort)
     wanted = list(plan(options, runner, peers)) if not options.report else []
     if options.list:
         print("\n".join(key for key, _ in wanted))

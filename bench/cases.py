@@ -5,6 +5,7 @@ from math import prod
 from typing import Any, Literal
 
 from bench.arrays import Shape
+from bench.lineup import LOOP
 
 Kind = Literal["image", "mask"]
 
@@ -38,6 +39,8 @@ class Case:
         Speed-up against the reference asked for; 0 for none.
     amount : int
         Number of objects, where a case belongs to a series of them.
+    tolerances : dict
+        Of contenders that are held to another one, by name.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Case:
     tolerance: float = 1e-5
     target: float = 0.0
     amount: int = 0
+    tolerances: dict[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -167,24 +171,27 @@ def workflows(shape: Shape, names: list[str]) -> list[Case]:
 
 
 def networks(shape: Shape) -> list[Case]:
-    """Predictions with published networks; the last two on half the shape.
+    """Predictions with published networks; those of `unet_xy`, which cost more, on half the rows and columns.
 
     The default patches begin at multiples of the pooling stride, which moves values beside the reference's: only with
     its own patches are answers compared closely.
     """
-    half: Shape = tuple(max(4, n // 2) for n in shape)  # type: ignore[assignment]
-
-    def case(network: str, on: Shape, mode: str, tolerance: float) -> Case:
-        name = f"prediction {network}" + (", reference's patches" if mode == "compat" else "")
-        target = 2 if mode == "aligned" else 0
-        parameters = {"network": network, "mode": mode}
-        return Case(name, "unet", "predict", ("unit",), on, parameters, "image", tolerance, target)
-
-    return [
-        case("unet_xy_zoom", shape, "aligned", 1.0),
-        case("unet_xy", half, "aligned", 1.0),
-        case("unet_xy_zoom", half, "compat", 1e-4),
-    ]
+    half: Shape = (max(4, shape[0] * 4 // 5), *(max(4, n // 2) for n in shape[1:]))  # type: ignore[assignment]
+    found = []
+    for network, on in (("unet_xy_zoom", shape), ("unet_xy", half)):
+        for what, parameters, tolerance, target in (
+            ("", {"mode": "aligned"}, 1e-4, 2),
+            (", bfloat16", {"mode": "aligned", "precision": "bfloat16"}, 2e-2, 0),
+            (", reference's patches", {"mode": "compat"}, 1e-4, 0),
+        ):
+            name = f"prediction {network}{what}"
+            loose = {LOOP: 1.0} if parameters["mode"] == "aligned" else {}
+            parameters = {"network": network, **parameters}
+            case = Case(
+                name, "unet", "predict", ("unit",), on, parameters, "image", tolerance, target, 0, loose
+            )
+            found.append(case)
+    return found
 
 
 def small_networks(shape: Shape) -> list[Case]:
@@ -195,4 +202,20 @@ def small_networks(shape: Shape) -> list[Case]:
         "params": {"width": 4, "levels": 2},
         "patch": [24, 64, 64],
     }
-    return [Case("prediction, small", "unet", "predict", ("unit",), shape, parameters, "image", 1e-4)]
+    aligned = {**parameters, "mode": "aligned"}
+    return [
+        Case("prediction, small", "unet", "predict", ("unit",), shape, parameters, "image", 1e-4),
+        Case(
+            "prediction, small, aligned",
+            "unet",
+            "predict",
+            ("unit",),
+            shape,
+            aligned,
+            "image",
+            1e-4,
+            0,
+            0,
+            {LOOP: 1.0},
+        ),
+    ]

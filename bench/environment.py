@@ -12,6 +12,8 @@ from pathlib import Path
 from bench.machine import ROOT
 
 FOLDER = ROOT / ".cache" / "bench" / "peers"
+MONAI = ROOT / ".cache" / "bench" / "monai"
+"""Beside fastseg's own environment, so that both run the same network with the same PyTorch."""
 PINS = Path(__file__).parent / "peers"
 VERSION = "3.11"
 
@@ -79,6 +81,25 @@ def build() -> Path:
     _run([*pip, "--no-deps", "-r", str(PINS / "reference.txt")])
     (FOLDER / ".stamp").write_text(digest())
     return peers_python()
+
+
+def build_monai() -> Path:
+    """MONAI alone, without its dependencies, in a folder to put on the path; installed unless it is there.
+
+    Raises
+    ------
+    NoPeersError
+        If it cannot be installed.
+    """
+    pins = PINS / "monai.txt"
+    stamp = MONAI / ".stamp"
+    if not stamp.is_file() or stamp.read_text() != pins.read_text():
+        shutil.rmtree(MONAI, ignore_errors=True)
+        MONAI.mkdir(parents=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _run([*pip, "--no-deps", "--target", str(MONAI), "-r", str(pins)])
+        stamp.write_text(pins.read_text())
+    return MONAI
 
 
 def _run(command: list[str]) -> None:

@@ -1,14 +1,18 @@
 """Who runs: a process for each contender that this machine can offer."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
+from bench.machine import ROOT
 from bench.protocol import Worker
 
 FASTSEG = "fastseg"
 REFERENCE = "reference"
 LOOP = "reference's loop"
+MONAI = "MONAI"
+MONAI_LARGE = "MONAI, large windows"
 # Threads of NumPy's linear algebra: more only get in each other's way on 3x3 matrices.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -18,7 +22,7 @@ def fastseg_module(device: str) -> str:
     return "fastseg_cuda" if device == "cuda" else "fastseg_cpu"
 
 
-def lineup(device: str, peers: Path | None) -> dict[str, Worker]:
+def lineup(device: str, peers: Path | None, monai: Path | None = None) -> dict[str, Worker]:
     """Processes by name, fastseg first; they start when they are first asked.
 
     Parameters
@@ -26,6 +30,8 @@ def lineup(device: str, peers: Path | None) -> dict[str, Worker]:
     device : {"cpu", "cuda"}
     peers : Path or None
         Interpreter of the peers' environment; without it, what this environment holds takes part.
+    monai : Path, optional
+        Folder that holds MONAI.
     """
     own = sys.executable
     found = {FASTSEG: Worker(own, fastseg_module(device))}
@@ -33,6 +39,10 @@ def lineup(device: str, peers: Path | None) -> dict[str, Worker]:
         found[REFERENCE] = Worker(peers, "reference")
     if importlib.util.find_spec("torch") is not None:
         found[LOOP] = Worker(own, "network_loop")
+        if monai is not None:
+            path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{monai}"}
+            found[MONAI] = Worker(own, "sliding_window", path)
+            found[MONAI_LARGE] = Worker(own, "sliding_window_large", path)
     if device == "cuda":
         found["CuPy composition"] = Worker(own, "cupy_composition")
         for title, package, module in (

@@ -134,7 +134,9 @@ class Runner:
             return entry | {"agrees": True, "agreement": "what others are compared with"}
         if not expected.is_file():
             return entry | {"agrees": False, "agreement": "fastseg gave no answer"}
-        agreement = compare(np.load(expected), np.load(found), case.kind, case.tolerance)
+        agreement = compare(
+            np.load(expected), np.load(found), case.kind, case.tolerances.get(name, case.tolerance)
+        )
         return entry | {"agrees": agreement.passed, "agreement": agreement.text}
 
     def _projected(self, case: Case, name: str) -> float:

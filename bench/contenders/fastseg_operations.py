@@ -25,13 +25,15 @@ def operations(device: str) -> dict[str, Operation]:
         mode: str,
         params: dict[str, Any] | None = None,
         patch: list[int] | None = None,
+        precision: str = "float32",
     ) -> Any:
         from bench.contenders.networks import model_for
         from fastseg.unet import predict as prediction
 
         size = None if patch is None else tuple(patch)
         model = model_for(network, params)
-        return prediction.predict(model, to_host(image), device=device, mode=mode, patch=size).array()
+        settings = {"device": device, "mode": mode, "patch": size, "precision": precision}
+        return prediction.predict(model, to_host(image), **settings).array()
 
     found = {name: function_of(name) for name in registry()}
     found |= {"split_objects": split_objects, "workflow": workflow}

@@ -31,8 +31,9 @@ def predict(
     mode: str,
     params: dict[str, Any] | None = None,
     patch: list[int] | None = None,
+    precision: str = "float32",
 ) -> np.ndarray:
-    """Probability of class 1 of the main output, (z, y, x)."""
+    """Probability of class 1 of the main output, (z, y, x); always in single precision."""
     import json
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

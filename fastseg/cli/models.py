@@ -9,6 +9,7 @@ import typer
 
 from fastseg.cli.console import print_heading, print_lines, print_prose, print_table
 from fastseg.cli.guard import guarded
+from fastseg.errors import UsageError
 
 if TYPE_CHECKING:
     from fastseg.unet.model_info import ModelInfo
@@ -27,23 +28,27 @@ _OUTPUTS = (100, 500, 500)
 def list_() -> None:
     """List the network architectures."""
     from fastseg.unet.cost import parameters
+    from fastseg.unet.memory import patch_cost
     from fastseg.unet.networks.registry import NETWORKS, architecture
 
     rows = []
     for name, spec in NETWORKS.items():
         arch = architecture(name)
+        valid = ", ".join(f"{rule.smallest}+{rule.period}n" for rule in arch.sizes.axes)
+        cost = patch_cost(arch, _examples(arch)[1])
         rows.append(
             (
                 name,
                 f"{parameters(arch.graph) / 1e6:.1f} million",
+                _receptive_field(arch),
                 _triple(arch.sizes.halo),
-                _triple(arch.sizes.smallest),
-                spec.summary,
-                spec.advice,
+                valid.replace("+1n", "+n"),
+                f"{cost.bytes / 2**30:.1f} GiB for {_triple(cost.size_in)}",
+                f"{spec.summary}. For {spec.advice}.",
             )
         )
-    columns = ("name", "parameters", "halo z,y,x", "smallest patch", "network", "for")
-    print_table(columns, rows, wrap=("network", "for"))
+    columns = ("name", "parameters", "sees z,y,x", "halo z,y,x", "valid patches", "memory", "network")
+    print_table(columns, rows, wrap=("network",))
 
 
 @models.command()
@@ -52,8 +57,13 @@ def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME|MODEL", help="A network's name, a model folder or a checkpoint.")
     ],
-    zoom_ratio: Annotated[
-        int | None, typer.Option("--zoom-ratio", metavar="K", help="For unet_xy_zoom: pooling of the input.")
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A parameter of a network, such as zoom_ratio=2, width=16 or classes=2,2,2; repeated for several.",
+        ),
     ] = None,
     trust: Annotated[
         bool,
@@ -64,22 +74,47 @@ def show(
     ] = False,
 ) -> None:
     """Show a network or a trained model: valid patch sizes, receptive field, memory, arithmetic."""
-    from fastseg.errors import UsageError
     from fastseg.unet.networks.registry import NETWORKS, architecture
 
     # a folder that happens to be called as a network does not hide it
     if name in NETWORKS or not Path(name).exists():
-        params = {} if zoom_ratio is None else {"zoom_ratio": zoom_ratio}
-        _show_network(architecture(name, params))
+        _show_network(architecture(name, _params(sets or [])))
         return
-    if zoom_ratio is not None:
-        raise UsageError("--zoom-ratio describes a network: a trained model knows its own")
+    if sets:
+        raise UsageError("--set describes a network: a trained model knows its own parameters")
     from fastseg.unet.model import load_model
 
     model = load_model(name, trusted=trust)
     _show_model(name, model.info)
     print_lines("")
     _show_network(model.architecture)
+
+
+def _params(sets: list[str]) -> dict[str, object]:
+    """Parameters of a network as they were typed.
+
+    Raises
+    ------
+    UsageError
+        For what is no name and value, or given twice.
+    """
+    found: dict[str, object] = {}
+    for text in sets:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not name or not equals or not value:
+            raise UsageError(f"--set '{text}' is no parameter: give name=value, such as zoom_ratio=2")
+        if name in found:
+            raise UsageError(f"--set {name} is given twice")
+        found[name] = tuple(part.strip() for part in value.split(",")) if name == "classes" else value
+    return found
+
+
+def _receptive_field(arch: Architecture) -> str:
+    """What an output voxel depends on (z,y,x); in the plane it varies with the phase of the pooling."""
+    from fastseg.unet.cost import reach
+
+    seen = [sorted({low + high + 1 for low, high in reach(arch.graph, arch.sizes, a)}) for a in range(3)]
+    return ",".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in seen)
 
 
 def _triple(numbers: tuple[int, int, int]) -> str:
@@ -107,13 +142,11 @@ def _show_model(path: str, info: ModelInfo) -> None:
 
 
 def _show_network(arch: Architecture) -> None:
-    from fastseg.unet.cost import parameters, reach
+    from fastseg.unet.cost import parameters
     from fastseg.unet.memory import patch_cost
 
     print_heading(arch.name)
     print_prose(f"{arch.spec.summary}. For {arch.spec.advice}.")
-    seen = [sorted({low + high + 1 for low, high in reach(arch.graph, arch.sizes, a)}) for a in range(3)]
-    fields = ",".join(str(s[0]) if len(s) == 1 else f"{s[0]}-{s[-1]}" for s in seen)
     rules = [
         f"{name} {rule.smallest} + {rule.period} n"
         + (f", output {2 * rule.margin} less" if rule.margin else "")
@@ -122,7 +155,7 @@ def _show_network(arch: Architecture) -> None:
     rows = [
         *((key, _plain(value)) for key, value in arch.params.model_dump().items()),
         ("parameters", f"{parameters(arch.graph):,}"),
-        ("receptive field", f"{fields} voxels (z,y,x)"),
+        ("receptive field", f"{_receptive_field(arch)} voxels (z,y,x)"),
         ("halo", f"{_triple(arch.sizes.halo)} voxels on each side"),
         ("valid patches", "; ".join(rules)),
     ]
@@ -135,11 +168,12 @@ def _show_network(arch: Architecture) -> None:
             _triple(c.size_out),
             f"{c.read_ratio:.1f}",
             f"{c.bytes / 2**30:.1f} GiB",
+            f"{patch_cost(arch, c.size_out, at_once=True).bytes / 2**30:.1f} GiB",
             f"{c.multiplications / 1e9:,.0f}",
         )
         for c in costs
     ]
-    print_table(("patch", "result", "read/written", "memory", "billion multiplications"), table)
+    print_table(("patch", "result", "read/written", "memory", "on a GPU", "billion multiplications"), table)
 
 
 def _plain(value: object) -> str:

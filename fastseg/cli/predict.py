@@ -145,6 +145,10 @@ def predict(
     precision: Annotated[
         str, typer.Option(metavar="NAME", help="float32, tf32, bfloat16 or float16.")
     ] = "float32",
+    compile_: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the network first; pays for itself on GPUs only, if at all."),
+    ] = False,
     device: DeviceOption = "auto",
     channel: Annotated[
         list[str] | None,
@@ -203,6 +207,7 @@ def predict(
         "min_size": min_size,
         "probabilities": probabilities.value,
         "precision": precision,
+        "compile": compile_,
         "scene": scene,
         "time": time,
         "axes": axes,

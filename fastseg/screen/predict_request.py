@@ -46,7 +46,7 @@ class PredictRequest(RunRequest):
     channels : sequence of int or str, optional
         By index, from the end where it is below 0, or by name, in the order of the training. Needed where the network
         or a file has several.
-    normalization, threshold, resize, resize_first, flips, patch, mode, stretch, min_size, precision
+    normalization, threshold, resize, resize_first, flips, patch, mode, stretch, min_size, precision, compile
         As of `fastseg.unet.settings.PredictSettings`.
     selections : "all" or sequence of Selection, optional
         The probability maps; the model's own by default, "all" for class 1 of every output.
@@ -73,6 +73,7 @@ class PredictRequest(RunRequest):
     stretch: bool = False
     min_size: int = 0
     precision: str = "float32"
+    compile: bool = False
     selections: Literal["all"] | Sequence[Selection] | None = None
     probabilities: Literal["float32", "float16"] = "float32"
     timelapse: bool = False
@@ -185,6 +186,7 @@ def _settings(request: PredictRequest, model: Model, device: Device) -> PredictS
         min_size=request.min_size,
         device=device,
         precision=request.precision,
+        compile=request.compile,
     )
 
 

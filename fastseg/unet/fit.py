@@ -9,7 +9,7 @@ from math import prod
 from fastseg.errors import UsageError
 from fastseg.tiling.plan import PROCESS, fit, make_plan, readable
 from fastseg.unet.graph import Triple
-from fastseg.unet.memory import patch_cost, smallest_patch
+from fastseg.unet.memory import at_once, patch_cost, smallest_patch
 from fastseg.unet.model import Model
 from fastseg.unet.patches import AlignedGrid, halo_of, whole_patches
 from fastseg.unet.plan import patch_memory
@@ -123,7 +123,8 @@ def fit_memory(
     seen = seen_shape(shape, settings)
     room = (memory - processes * PROCESS) // tasks
     on_host = torch_device(settings.device).kind == "cpu"
-    least = patch_cost(model.architecture, smallest_patch(model.architecture)).bytes
+    whole = at_once(torch_device(settings.device), settings.compile)
+    least = patch_cost(model.architecture, smallest_patch(model.architecture), at_once=whole).bytes
     patches = settings.memory
     if patches is None:
         patches = patch_memory(torch_device(settings.device))
@@ -191,9 +192,7 @@ def _programs(
 
 def _patch_bytes(params: Prediction, on_host: bool) -> int:
     """Host memory of the patches of a task."""
-    cost = patch_cost(
-        params.model.architecture, params.grid.largest, sorted({s.output for s in params.selections})
-    )
+    cost = patch_cost(params.model.architecture, params.grid.largest, params.outputs, at_once=params.at_once)
     if on_host:
         return cost.bytes
     channels = params.model.architecture.params.channels

@@ -28,7 +28,7 @@ from fastseg.unet.program import (
     unit_range_program,
 )
 from fastseg.unet.resize import copy_volume, resize_volume
-from fastseg.unet.rule import NotEnoughMemory, Prediction
+from fastseg.unet.rule import NotEnoughMemory, Prediction, remarks
 from fastseg.unet.settings import PredictSettings
 
 
@@ -152,11 +152,10 @@ class Job:
                     made.nodes, inputs, made.goals, goals, self.on_stage, self.journal
                 )
             except NotEnoughMemory as error:
-                self.params = _smaller(self.params, shape, self.settings, self.inner.tile)
-                size_in = self.params.model.architecture.sizes.size_in(self.params.grid.largest)
-                size = ",".join(map(str, size_in))
-                self.notes.append(f"{error}; going on with patches of {size}")
+                self.params = _smaller(self.params, shape, self.inner.tile)
+                self.notes.append(f"{error}; going on with {self.params.patches}")
                 continue
+            self.notes += remarks(self.params)
             for name, node in made.ranges.items():
                 if not found[node].high > found[node].low:
                     text = f"{name} is {found[node].low:g} everywhere: nothing to stretch, the map is 0"
@@ -199,24 +198,22 @@ def _with_tile(engine: Engine, tile: Sequence[int] | None) -> Engine:
     return Engine(tile, engine.executor, engine.ns.device, engine.storage, engine.room)
 
 
-def _smaller(
-    params: Prediction, shape: Sequence[int], settings: PredictSettings, tile: Sequence[int] | None
-) -> Prediction:
+def _smaller(params: Prediction, shape: Sequence[int], tile: Sequence[int] | None) -> Prediction:
     """The same with half the memory for patches; only the aligned grid gives the same result then."""
-    arch = params.model.architecture
-    outputs = sorted({s.output for s in params.selections})
+    arch, outputs, whole = params.model.architecture, params.outputs, params.at_once
     if params.batch > 1:
         return replace(params, batch=params.batch // 2)
-    cost = patch_cost(arch, params.grid.largest, outputs)
-    if not isinstance(params.grid, AlignedGrid) or settings.patch is not None:
-        size = ",".join(map(str, cost.size_in))
+    if not isinstance(params.grid, AlignedGrid):
         raise UsageError(
-            f"patches of {size} do not fit into the memory of {params.device}: give smaller ones"
+            f"{params.patches} do not fit into the memory of {params.device}, and with others the result would be "
+            "another one: give smaller ones, or --mode aligned"
         )
+    cost = patch_cost(arch, params.grid.largest, outputs, at_once=whole)
     fixed = fixed_bytes(arch)
-    least = patch_cost(arch, smallest_patch(arch), outputs).bytes
+    least = patch_cost(arch, smallest_patch(arch), outputs, at_once=whole).bytes
     budget = max(least, fixed + (cost.bytes - fixed) // 2)
-    smaller = choose_patch(arch, shape, budget, outputs).size_out
+    seen = shape if tile is None else [min(n, t) for n, t in zip(shape, tile, strict=True)]
+    smaller = choose_patch(arch, seen, budget, outputs, at_once=whole).size_out
     if smaller == params.grid.largest:
         raise UsageError(
             f"{arch.name} does not fit into the memory of {params.device}, even in its smallest patches"

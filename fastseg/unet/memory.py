@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
+from fastseg.arrays import Device
 from fastseg.errors import UsageError
 from fastseg.unet.cost import activation_bytes, multiplications, parameters
 from fastseg.unet.graph import Triple
 from fastseg.unet.networks.registry import Architecture
 from fastseg.unet.patches import AlignedGrid, aligned_spans
+from fastseg.unet.schedule import streamed_bytes
 
 _LIBRARY = 200 * 2**20
 """What PyTorch takes beside weights and activations."""
@@ -39,13 +42,26 @@ class PatchCost:
         return prod(self.size_in) / prod(self.size_out)
 
 
+def at_once(device: Device, compiled: bool = False) -> bool:
+    """Whether a network computes whole patches, layer by layer, and not some planes at a time.
+
+    On the CPU planes save memory, with which patches can be larger, and page faults. GPUs have not been measured; a
+    compiled network is one piece.
+    """
+    return compiled or device.kind != "cpu"
+
+
 def fixed_bytes(arch: Architecture) -> int:
     """Memory that does not depend on the patch: the weights, once more while they are folded, and the library."""
     return 2 * 4 * parameters(arch.graph) + _LIBRARY
 
 
 def patch_cost(
-    arch: Architecture, size_out: Triple, outputs: Sequence[int] = (0,), item_size: int = 4
+    arch: Architecture,
+    size_out: Triple,
+    outputs: Sequence[int] = (0,),
+    item_size: int = 4,
+    at_once: bool = False,
 ) -> PatchCost:
     """Memory and arithmetic of a patch.
 
@@ -58,9 +74,12 @@ def patch_cost(
         The outputs that are computed.
     item_size : int
         Bytes of a number: 4 in single, 2 in half precision.
+    at_once : bool
+        Whether every layer computes the whole patch, as on a GPU, and not some planes at a time.
     """
     size_in = arch.sizes.size_in(size_out)
-    needed = activation_bytes(arch.graph, size_in, outputs) * item_size // 4 + fixed_bytes(arch)
+    bytes_of = activation_bytes if at_once else streamed_bytes
+    needed = bytes_of(arch.folded, size_in, tuple(outputs)) * item_size // 4 + fixed_bytes(arch)
     return PatchCost(size_in, size_out, needed, multiplications(arch.graph, size_in, outputs))
 
 
@@ -70,6 +89,7 @@ def choose_patch(
     budget: int,
     outputs: Sequence[int] = (0,),
     item_size: int = 4,
+    at_once: bool = False,
 ) -> PatchCost:
     """The patch that computes a volume with the least arithmetic within a memory budget.
 
@@ -80,7 +100,7 @@ def choose_patch(
         Of the volume, or of a tile of it.
     budget : int
         Bytes for one patch, weights and library included.
-    outputs, item_size
+    outputs, item_size, at_once
         As in `patch_cost`.
 
     Raises
@@ -88,39 +108,50 @@ def choose_patch(
     UsageError
         If not even the smallest patch fits.
     """
-    depth_rule, row_rule, column_rule = arch.sizes.axes
-    best: tuple[tuple[int, int], PatchCost] | None = None
-    sides = _lengths(
-        row_rule.output_for(max(shape[1:])), row_rule.period, row_rule.output_for(row_rule.period)
-    )
-    for side in sides:
-        rows = min(side, row_rule.output_for(_whole(shape[1], row_rule.period)))
-        columns = min(side, column_rule.output_for(_whole(shape[2], column_rule.period)))
-        deepest = depth_rule.output_for(_whole(shape[0], depth_rule.period))
-        cost = _deepest_that_fits(arch, (deepest, rows, columns), budget, outputs, item_size)
-        if cost is None:
-            break
-        score = volume_multiplications(arch, shape, cost.size_out, outputs), cost.bytes
-        if best is None or score < best[0]:
-            best = score, cost
-    if best is not None:
-        return best[1]
-    least = patch_cost(arch, smallest_patch(arch), outputs, item_size)
+    z, y, x = shape
+    found = _choose(arch, (z, y, x), budget, tuple(outputs), item_size, at_once)
+    if found is not None:
+        return found
+    least = patch_cost(arch, smallest_patch(arch), outputs, item_size, at_once)
     raise UsageError(
         f"a memory budget of {budget / 2**20:.0f} MiB is too small for {arch.name}: its smallest patch "
         f"{','.join(map(str, least.size_in))} needs {least.bytes / 2**20:.0f} MiB"
     )
 
 
-def _whole(length: int, period: int) -> int:
-    return -(-length // period) * period
+@lru_cache(maxsize=64)
+def _choose(
+    arch: Architecture, shape: Triple, budget: int, outputs: tuple[int, ...], item_size: int, at_once: bool
+) -> PatchCost | None:
+    """Of all ways to cut the plane into equal parts the one with the least arithmetic; None if nothing fits."""
+    depths, rows, columns = (
+        _parts(n, rule.period, rule.output_for(rule.period))
+        for n, rule in zip(shape, arch.sizes.axes, strict=True)
+    )
+    best: tuple[tuple[int, int], PatchCost] | None = None
+    for height in rows:
+        for width in columns:
+            cost = _deepest_that_fits(arch, depths, (height, width), budget, outputs, item_size, at_once)
+            if cost is None:
+                continue
+            score = volume_multiplications(arch, shape, cost.size_out, outputs), cost.bytes
+            if best is None or score < best[0]:
+                best = score, cost
+            if cost.size_out[0] == depths[0]:
+                break  # narrower ones only read more
+    return None if best is None else best[1]
 
 
-def _lengths(longest: int, period: int, shortest: int) -> list[int]:
-    """Valid output lengths to try: all of them up to 32 periods, then wider steps."""
-    steps = max(0, (longest - shortest) // period)
-    stride = max(1, steps // 32)
-    return [shortest + period * n for n in (*range(0, steps, stride), steps)]
+def _parts(length: int, period: int, shortest: int) -> list[int]:
+    """Valid output lengths that cut an axis into 1, 2, 3, ... parts of about equal lengths, the longest first."""
+    found: list[int] = []
+    count = 1
+    while not found or found[-1] > shortest:
+        part = length if count == 1 else -(-length // (count * period)) * period
+        # a patch may be longer than its part: lengths come in steps of a period, from the shortest
+        found.append(shortest + max(0, -(-(part - shortest) // period)) * period)
+        count = max(count + 1, -(-length // max(part - period, 1)))
+    return found
 
 
 def smallest_patch(arch: Architecture) -> Triple:
@@ -130,21 +161,24 @@ def smallest_patch(arch: Architecture) -> Triple:
 
 
 def _deepest_that_fits(
-    arch: Architecture, size_out: Triple, budget: int, outputs: Sequence[int], item_size: int
+    arch: Architecture,
+    depths: Sequence[int],
+    area: tuple[int, int],
+    budget: int,
+    outputs: Sequence[int],
+    item_size: int,
+    at_once: bool,
 ) -> PatchCost | None:
-    """The patch of these rows and columns with the most planes, up to those given."""
-    rule = arch.sizes.axes[0]
-    shallowest = rule.output_for(rule.period)
-    low, high = 0, max(0, size_out[0] - shallowest) // rule.period
+    """The patch of these rows and columns with the most planes; `depths` go from many to few."""
+    low, high = 0, len(depths)
     found = None
-    while low <= high:
+    while low < high:
         middle = (low + high) // 2
-        depth = shallowest + middle * rule.period
-        cost = patch_cost(arch, (depth, *size_out[1:]), outputs, item_size)
+        cost = patch_cost(arch, (depths[middle], *area), outputs, item_size, at_once)
         if cost.bytes <= budget:
-            found, low = cost, middle + 1
+            found, high = cost, middle
         else:
-            high = middle - 1
+            low = middle + 1
     return found
 
 

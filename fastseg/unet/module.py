@@ -65,13 +65,14 @@ class Network(nn.Module):
         held: dict[str, Tensor] = {INPUT: image}
         for i, layer in enumerate(layers):
             free = not self.training and last[layer.inputs[0]] == i and layer.inputs[0] != INPUT
-            held[layer.name] = self._apply_layer(layer, [held[n] for n in layer.inputs], free)
+            held[layer.name] = self.apply_layer(layer, [held[n] for n in layer.inputs], free)
             for name in layer.inputs:
                 if last[name] <= i and name not in kept:
                     held.pop(name, None)
         return [held[self.graph.outputs[i]] for i in asked]
 
-    def _apply_layer(self, layer: Layer, inputs: list[Tensor], free: bool) -> Tensor:
+    def apply_layer(self, layer: Layer, inputs: list[Tensor], free: bool) -> Tensor:
+        """The result of one layer; `free` lets it write into its first input."""
         source = inputs[0]
         if layer.kind in ("conv", "up", "norm"):
             return self.get_submodule(layer.name)(source)
@@ -126,8 +127,8 @@ def _module(graph: Graph, layer: Layer, initialise: bool) -> nn.Module | None:
         return nn.BatchNorm3d(layer.channels, eps=EPSILON, momentum=MOMENTUM, affine=layer.affine)
     if layer.kind not in ("conv", "up"):
         return None
-    kind: Any = nn.Conv3d if layer.kind == "conv" else nn.ConvTranspose3d
-    create = kind if initialise else _uninitialised(kind)
+    kinds: Any = (nn.Conv3d, nn.ConvTranspose3d) if initialise else (_EmptyConv, _EmptyUp)
+    create = kinds[0] if layer.kind == "conv" else kinds[1]
     made: nn.Module = create(graph.channels_of(layer.inputs[0]), layer.channels, layer.kernel, layer.stride)
     if initialise and layer.kind == "conv":
         nn.init.kaiming_normal_(made.weight, nonlinearity="relu")
@@ -135,10 +136,15 @@ def _module(graph: Graph, layer: Layer, initialise: bool) -> nn.Module | None:
     return made
 
 
-def _uninitialised(kind: Any) -> Any:
-    """Drawing 18 million numbers to overwrite them takes longer than reading a checkpoint."""
+# Drawing 18 million numbers to overwrite them takes longer than reading a checkpoint. PyTorch's own way to leave it
+# out, `skip_init`, imports its compiler, which takes seconds.
 
-    def create(*arguments: Any) -> nn.Module:
-        return nn.utils.skip_init(kind, *arguments)
 
-    return create
+class _EmptyConv(nn.Conv3d):
+    def reset_parameters(self) -> None:
+        pass
+
+
+class _EmptyUp(nn.ConvTranspose3d):
+    def reset_parameters(self) -> None:
+        pass

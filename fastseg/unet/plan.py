@@ -19,7 +19,7 @@ from fastseg.unet.rule import Prediction
 _SHARE = {"cpu": 0.5, "cuda": 0.8}
 """Part of the free memory that patches may take when nothing is said."""
 
-_ENOUGH = {"cpu": 2 * 2**30, "cuda": 12 * 2**30}
+_ENOUGH = {"cpu": 4 * 2**30, "cuda": 12 * 2**30}
 """Bytes beyond which larger patches save little. Below the free memory of most machines, so that a volume is cut in
 the same way, and has the same last bit, whatever else is running."""
 
@@ -80,6 +80,7 @@ def make_grid(
     device: Device | None = None,
     outputs: Sequence[int] = (0,),
     item_size: int = 4,
+    whole: bool = False,
 ) -> PatchGrid:
     """The patches of a prediction.
 
@@ -96,8 +97,8 @@ def make_grid(
         Bytes; see `patch_memory` for what is taken by default.
     device : Device, optional
         The CPU by default.
-    outputs, item_size
-        As in `fastseg.unet.memory.patch_cost`.
+    outputs, item_size, whole
+        As in `fastseg.unet.memory.patch_cost`, where the last is called ``at_once``.
 
     Raises
     ------
@@ -112,7 +113,8 @@ def make_grid(
             raise UsageError(f"patch mode 'compat' needs the patch size that {arch.name} was used with")
     if patch is None:
         room = patch_memory(device or Device("cpu")) if budget is None else budget
-        return AlignedGrid(arch.sizes, choose_patch(arch, shape, room, outputs, item_size).size_out)
+        cost = choose_patch(arch, shape, room, outputs, item_size, whole)
+        return AlignedGrid(arch.sizes, cost.size_out)
     arch.sizes.check(patch)
     made = AlignedGrid if mode == "aligned" else CompatGrid
     return made(arch.sizes, arch.sizes.size_out(patch))
@@ -151,7 +153,7 @@ def report(params: Prediction, shape: Sequence[int], tile: Sequence[int] | None 
         The engine's tiles; one by default.
     """
     arch = params.model.architecture
-    outputs = sorted({s.output for s in params.selections})
+    outputs = params.outputs
     sizes: dict[Triple, int] = {}
     for core in Grid.over(shape, tile):
         for flip in params.flips:
@@ -161,7 +163,7 @@ def report(params: Prediction, shape: Sequence[int], tile: Sequence[int] | None 
     work = {size: multiplications(arch.graph, arch.sizes.size_in(size), outputs) for size in sizes}
     largest = max(sizes, key=lambda size: read[size])
     return PatchReport(
-        patch=patch_cost(arch, largest, outputs),
+        patch=patch_cost(arch, largest, outputs, at_once=params.at_once),
         patches=sum(sizes.values()),
         read=sum(n * read[size] for size, n in sizes.items()),
         written=prod(shape),

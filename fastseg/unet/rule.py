@@ -20,6 +20,8 @@ from fastseg.tiling.rules import Halo
 from fastseg.types import Array, Box
 from fastseg.unet.extension import read_extended
 from fastseg.unet.flips import Flip, flipped, flipped_box
+from fastseg.unet.graph import Triple
+from fastseg.unet.memory import at_once
 from fastseg.unet.model import Model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.patches import Patch, PatchGrid
@@ -49,6 +51,8 @@ class Prediction:
         Patches of one size that run together.
     limit : float or None
         Give masks of the probabilities above it.
+    compiled : bool
+        Compile the network.
     """
 
     model: Model
@@ -60,6 +64,28 @@ class Prediction:
     precision: str = "float32"
     batch: int = 1
     limit: float | None = None
+    compiled: bool = False
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The outputs of the network that are computed."""
+        return tuple(sorted({s.output for s in self.selections}))
+
+    @property
+    def size_in(self) -> Triple:
+        """What the network is shown of the largest patch."""
+        return self.model.architecture.sizes.size_in(self.grid.largest)
+
+    @property
+    def patches(self) -> str:
+        """What is computed at one time, for messages."""
+        batch = f"{self.batch} " if self.batch > 1 else ""
+        return f"{batch}patches of {','.join(map(str, self.size_in))}"
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the network computes whole patches, and not some planes at a time."""
+        return at_once(self.device, self.compiled)
 
     def dtype(self) -> np.dtype[Any]:
         """Of a tile: that of the map, or a record with a field for each map."""
@@ -125,10 +151,10 @@ def predict_box(arrays: Sequence[np.ndarray], place: Place, params: Prediction) 
         For NaN or infinite voxels, or overflow in half precision.
     """
     # PyTorch is imported by the first prediction, not by reading a plan
-    from fastseg.unet.runner import OutOfMemory, runner_for
+    from fastseg.unet.runner import is_out_of_memory, runner_for
 
     _check(arrays, place, params)
-    runner = runner_for(params.model, params.device, params.precision)
+    runner = runner_for(params.model, params.device, params.precision, params.compiled)
     masks = params.limit is not None and len(params.flips) == 1
     shape = (len(params.selections), *place.core.shape)
     total = np.empty(shape, bool) if masks else np.zeros(shape, np.float32)
@@ -154,8 +180,12 @@ def predict_box(arrays: Sequence[np.ndarray], place: Place, params: Prediction) 
                 collect()
         while flying:
             collect()
-    except OutOfMemory as error:
-        raise NotEnoughMemory(params.grid.largest) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        flying.clear()
+        runner.release()
+        raise NotEnoughMemory(params.patches, str(params.device)) from None
     if params.limit is not None and not masks:
         total = total > np.float32(params.limit)
     if len(params.selections) == 1:
@@ -167,14 +197,24 @@ def predict_box(arrays: Sequence[np.ndarray], place: Place, params: Prediction) 
 
 
 class NotEnoughMemory(Exception):
-    """A patch did not fit into the device's memory; smaller ones may."""
+    """Patches did not fit into the device's memory; smaller ones may."""
 
-    def __init__(self, size_out: Sequence[int]) -> None:
-        super().__init__(f"patches with an output of {tuple(size_out)} do not fit into the device's memory")
-        self.size_out = tuple(size_out)
+    def __init__(self, patches: str, device: str) -> None:
+        super().__init__(f"{patches} do not fit into the memory of {device}")
+        self.patches, self.device = patches, device
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NotEnoughMemory, (self.size_out,)
+        return NotEnoughMemory, (self.patches, self.device)
+
+
+def remarks(params: Prediction) -> list[str]:
+    """What there is to say about how the network was run in this process."""
+    from fastseg.unet.runner import runner_for, slow_precision
+
+    found = [slow_precision(params.precision, params.device)]
+    if params.compiled:
+        found.append(runner_for(params.model, params.device, params.precision, True).remark)
+    return [remark for remark in found if remark is not None]
 
 
 def _check(arrays: Sequence[np.ndarray], place: Place, params: Prediction) -> None:

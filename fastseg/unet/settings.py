@@ -9,7 +9,7 @@ from fastseg.arrays import Device
 from fastseg.errors import UsageError
 from fastseg.unet.flips import flip_set
 from fastseg.unet.graph import Triple
-from fastseg.unet.memory import patch_cost
+from fastseg.unet.memory import at_once, patch_cost
 from fastseg.unet.model import Model, check_selections
 from fastseg.unet.model_info import Selection
 from fastseg.unet.normalization import NONE, Recipe, get_recipe
@@ -51,6 +51,8 @@ class PredictSettings:
         Masks lose objects of fewer voxels (connected by faces).
     device : str or Device
     precision : {"float32", "tf32", "bfloat16", "float16"}
+    compile : bool
+        Compile the network for every size of patch (`torch.compile`); without a compiler it runs as it is.
     memory : int, optional
         Bytes for the patches that are computed at one time, in each worker.
     """
@@ -67,6 +69,7 @@ class PredictSettings:
     min_size: int = 0
     device: str | Device = "auto"
     precision: str = "float32"
+    compile: bool = False
     memory: int | None = None
 
 
@@ -129,8 +132,9 @@ def prediction_params(
     item_size = PRECISIONS[settings.precision].itemsize
     budget = patch_memory(device) if settings.memory is None else settings.memory
     chosen = shape if patches_for is None else patches_for
-    grid = make_grid(arch, chosen, settings.mode, settings.patch, budget, device, outputs, item_size)
-    cost = patch_cost(arch, grid.largest, outputs, item_size)
+    whole = at_once(device, settings.compile)
+    grid = make_grid(arch, chosen, settings.mode, settings.patch, budget, device, outputs, item_size, whole)
+    cost = patch_cost(arch, grid.largest, outputs, item_size, whole)
     later = settings.stretch or settings.resize is not None
     limit = None if later else limit_of(model, settings)
     return Prediction(
@@ -143,6 +147,7 @@ def prediction_params(
         precision=settings.precision,
         batch=batch_size(cost, budget, arch, device),
         limit=limit,
+        compiled=settings.compile,
     )
 
 

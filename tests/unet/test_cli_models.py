@@ -23,7 +23,10 @@ def test_every_network_is_a_line() -> None:
     lines = shown("list").splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(NETWORKS)
     assert "14,51,51" in lines[1]
-    assert "29,92,92" in lines[1]
+    assert "29,92-100,92-100" in lines[1]
+    assert "29+n, 92+8n, 92+8n" in lines[1]
+    assert "17.7 million" in lines[1]
+    assert "GiB for 48,188,188" in lines[1]
 
 
 def test_a_network_with_its_sizes_and_costs() -> None:
@@ -36,7 +39,7 @@ def test_a_network_with_its_sizes_and_costs() -> None:
         "read/written",
     ):
         assert expected in text
-    assert "Y 184 + 16 n" in shown("show", "unet_xy_zoom", "--zoom-ratio", "2")
+    assert "Y 184 + 16 n" in shown("show", "unet_xy_zoom", "--set", "zoom_ratio=2")
 
 
 def test_a_model_folder_and_a_checkpoint(tmp_path: Path) -> None:
@@ -52,8 +55,10 @@ def test_a_model_folder_and_a_checkpoint(tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         (("unet_xyz",), "did you mean"),
-        (("unet_xy", "--zoom-ratio", "2"), "zoom_ratio: there is no such parameter"),
-        (("unet_xy_zoom", "--zoom-ratio", "0"), "greater than or equal to 1"),
+        (("unet_xy", "--set", "zoom_ratio=2"), "zoom_ratio: there is no such parameter"),
+        (("unet_xy_zoom", "--set", "zoom_ratio=0"), "greater than or equal to 1"),
+        (("unet_xy_zoom", "--set", "zoom_ratio"), "give name=value"),
+        (("unet_xy", "--set", "channels=2", "--set", "channels=3"), "--set channels is given twice"),
     ],
 )
 def test_what_does_not_exist(arguments: tuple, text: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pickle import dumps, loads
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +17,10 @@ from fastseg.tiling import ArrayVolume, Engine
 from fastseg.tiling.cluster import local_workers
 from fastseg.tiling.scratch import Scratch
 from fastseg.unet import runner as runners
+from fastseg.unet.graph import Layer
 from fastseg.unet.model import save_model
 from fastseg.unet.model_info import Selection
+from fastseg.unet.module import Network
 from fastseg.unet.predict import predict, predict_volumes
 from fastseg.unet.settings import PredictSettings
 from tests.support import frozen
@@ -288,28 +292,72 @@ def test_outputs_that_the_network_lacks_are_refused() -> None:
 
 
 def test_a_gpu_is_not_replaced_silently() -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
     with pytest.raises(DeviceError, match="not available to PyTorch"):
         predict(small_model(), IMAGE, device="cuda")
 
 
-def test_too_little_device_memory_means_smaller_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = runners.Runner.submit
-    limit = 60_000
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    MemoryError("Unable to allocate 20.0 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+]
 
-    def submit(self: runners.Runner, batch: np.ndarray, *arguments: object) -> object:
-        if batch.size > limit:
-            raise runners.OutOfMemory("no memory left")
-        return plain(self, batch, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(runners.Runner, "submit", submit)
+def forgetful(monkeypatch: pytest.MonkeyPatch, error: BaseException, limit: int) -> None:
+    """Let the network run out of memory with images of more than `limit` voxels."""
+    plain = Network.apply_layer
+
+    def apply_layer(self: Network, layer: Layer, inputs: list[torch.Tensor], free: bool) -> torch.Tensor:
+        if layer.inputs == ("image",) and inputs[0].shape[3:].numel() > limit:
+            raise error
+        return plain(self, layer, inputs, free)
+
+    monkeypatch.setattr(Network, "apply_layer", apply_layer)
+
+
+@pytest.mark.parametrize("error", NO_MEMORY, ids=lambda e: type(e).__name__)
+def test_too_little_memory_means_smaller_patches(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = reference("none")
+    forgetful(monkeypatch, error, 56 * 64)
     found = predict(small_model(), IMAGE, device="cpu")
-    np.testing.assert_allclose(found.array(), reference("none"), atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(found.array(), expected, atol=TOLERANCE, rtol=0)
     assert found.report.patches > 1
-    assert any("going on with patches of" in note for note in found.notes)
+    assert found.notes
+    for note in found.notes:
+        assert re.fullmatch(
+            r"patches of \d+,\d+,\d+ do not fit into the memory of cpu; going on with patches of .*", note
+        )
+
+
+def test_smaller_patches_stay_within_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, tile = noise(4, 40, 70), (4, 40, 36)
+    expected = predict(small_model(), image, device="cpu").array()
+    forgetful(monkeypatch, MemoryError(), 75 * 75)
+    found = predict(small_model(), image, device="cpu", engine=Engine(tile))
+    np.testing.assert_allclose(found.array(), expected, atol=TOLERANCE, rtol=0)
+    (note,) = found.notes
+    size = [int(n) for n in note.rsplit(" ", 1)[1].split(",")]
+    margin = small_model().architecture.sizes.margin
+    assert all(n <= t + 2 * m for n, t, m in zip(size, tile, margin, strict=True))
+
+
+def test_memory_that_never_suffices_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgetful(monkeypatch, MemoryError(), 0)
+    with pytest.raises(
+        UsageError, match="residual_unet does not fit into the memory of cpu, even in its smallest"
+    ):
+        predict(small_model(), IMAGE, device="cpu")
+    with pytest.raises(UsageError, match="with others the result would be another one"):
+        predict(small_model(), IMAGE, device="cpu", mode="compat", patch=(23, 56, 56))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgetful(monkeypatch, RuntimeError("broken"), 0)
+    with pytest.raises(RuntimeError, match="broken"):
+        predict(small_model(), IMAGE, device="cpu")
 
 
 def test_half_precision_is_near_and_overflow_is_detected() -> None:

@@ -44,6 +44,11 @@ class Architecture:
         return _graph(self.spec.name, self.params)
 
     @property
+    def folded(self) -> Graph:
+        """The graph that predicts: every normalisation is part of the convolution before it."""
+        return _folded(self.spec.name, self.params)
+
+    @property
     def sizes(self) -> SizeRule:
         return _sizes(self.spec.name, self.params)
 
@@ -58,6 +63,11 @@ class Architecture:
 @lru_cache(maxsize=64)
 def _graph(name: str, params: NetworkParams) -> Graph:
     return NETWORKS[name].build(params)
+
+
+@lru_cache(maxsize=64)
+def _folded(name: str, params: NetworkParams) -> Graph:
+    return _graph(name, params).without_norms()
 
 
 @lru_cache(maxsize=64)
