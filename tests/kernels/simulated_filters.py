@@ -6,6 +6,8 @@ Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -87,6 +89,115 @@ def laplacian() -> None:
                     for b in axes
                 )
                 _near(out, -2 * exact, 20.0, 4)
+
+
+def _boxes() -> Iterator[tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]]:
+    """Images of several characters, and a box of each that leaves out one of its sides."""
+    rng = np.random.default_rng(1)
+    for shape in ((3, 4, 9), (1, 3, 6), (4, 1, 1)):
+        noise = rng.normal(size=shape)
+        for values in (
+            noise,
+            5 * rng.integers(-2, 3, shape),
+            noise * 1e-30,
+            noise * 5e37,
+            0 * noise,
+            -noise * 1e20,
+        ):
+            image = np.ascontiguousarray(values, np.float32)
+            yield image, (0, 0, 0), shape
+            yield image, tuple(int(n > 1) for n in shape), shape
+
+
+def _with_threads(module: Any) -> Any:
+    """Blocks of 4 threads along x and 2 along y, two of them."""
+    from fastseg.kernels.cuda import boxes
+
+    sizes = {"ACROSS": np.uint64(4), "THREADS": 8}
+    held = {name: size for name, size in sizes.items() if hasattr(module, name)}
+    stack = ExitStack()
+    stack.enter_context(patch.multiple(boxes, **sizes, DOWN=np.uint64(2), _BLOCKS=2))
+    stack.enter_context(patch.multiple(module, **held))
+    return stack
+
+
+def extremes() -> None:
+    from fastseg.kernels.cpu import statistics as cpu
+    from fastseg.kernels.cuda import statistics as cuda
+
+    with _with_threads(cuda):
+        for image, start, stop in _boxes():
+            for replaced in ((), (100, -7)):
+                found = [np.zeros(2, np.int32) for _ in range(2)]
+                for kernel, target in zip((cpu, cuda), found, strict=True):
+                    kernel.extremes(image.view(np.int32), start, stop, target, *replaced)
+                np.testing.assert_array_equal(*found)
+
+
+def fixed_point() -> None:
+    from fastseg.kernels.cpu import statistics as cpu
+    from fastseg.kernels.cuda import statistics as cuda
+
+    with _with_threads(cuda):
+        for image, start, stop in _boxes():
+            low, high = float(image.min()), float(image.max())
+            scale = 2.0**31 / (high - low) if high > low else 0.0
+            quarter = np.float32(0.75 * low + 0.25 * high)
+            for limits in ((np.float32(-np.inf), np.float32(np.inf)), (quarter, np.float32(high))):
+                sums = [np.full(5, 7, np.int64) for _ in range(2)]
+                for kernel, target in zip((cpu, cuda), sums, strict=True):
+                    kernel.fixed_point(image, start, stop, limits, low, scale, target)
+                np.testing.assert_array_equal(*sums)
+
+
+def stretch() -> None:
+    from fastseg.kernels.cpu import statistics as cpu
+    from fastseg.kernels.cuda import statistics as cuda
+
+    image = np.random.default_rng(0).normal(size=(7, 43)).astype(np.float32)
+    three = tuple(map(np.float32, (-0.3, 1e-8, 1.7)))
+    for bound in map(np.float32, (np.inf, 0.8)):
+        found = [np.zeros_like(image) for _ in range(2)]
+        for kernel, target in zip((cpu, cuda), found, strict=True):
+            kernel.stretch(image, (np.float32(-1), np.float32(1)), bound, *three, target)
+        np.testing.assert_array_equal(*found)
+
+
+def histogram() -> None:
+    from fastseg.kernels.cpu import counting as cpu
+    from fastseg.kernels.cuda import counting as cuda
+    from fastseg.tiling.statistics import _bin_scale, bin_edges
+
+    with _with_threads(cuda):
+        for image, start, stop in _boxes():
+            edges = bin_edges(float(image.min()), float(image.max()))
+            counts = [np.full(256, 7, np.int64) for _ in range(2)]
+            for kernel, target in zip((cpu, cuda), counts, strict=True):
+                kernel.histogram(image, start, stop, edges, *_bin_scale(edges), target)
+            np.testing.assert_array_equal(*counts)
+
+
+def halves() -> None:
+    from fastseg.kernels.cpu import counting as cpu
+    from fastseg.kernels.cuda import counting as cuda
+
+    five = (
+        int(np.float32(5).view(np.int32)) >> 16
+    )  # among the values of an image, the first beyond the window
+    window = {"_LOWEST": np.int32(0x8000 + five - 256), "_WINDOW": 256, "_ENTRIES": 257}
+    with _with_threads(cuda), patch.multiple(cuda, **window):
+        for image, start, stop in _boxes():
+            bits = np.where(image == 0, np.float32(-0.0), image).view(np.int32)
+            upper = [np.full(1 << 16, 7, np.int64) for _ in range(2)]
+            for kernel, target in zip((cpu, cuda), upper, strict=True):
+                kernel.upper_halves(bits, start, stop, target)
+            np.testing.assert_array_equal(*upper)
+            found = np.flatnonzero(upper[0])
+            for uppers in ((found[0], found[-1]), (found[len(found) // 2],) * 2):
+                lower = [np.full((2, 1 << 16), 7, np.int64) for _ in range(2)]
+                for kernel, target in zip((cpu, cuda), lower, strict=True):
+                    kernel.lower_halves(bits, start, stop, uppers, target)
+                np.testing.assert_array_equal(*lower)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import ROOT
 
-CASES = ("gaussian", "laplacian")
+CASES = ("gaussian", "laplacian", "extremes", "fixed_point", "stretch", "histogram", "halves")
 
 
 @pytest.mark.parametrize("case", CASES)

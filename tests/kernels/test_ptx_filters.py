@@ -18,12 +18,13 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int]]:
     """Kernel, argument types, operations in double precision that are meant, and registers it is compiled for."""
     import numba
 
-    from fastseg.kernels.cuda import gaussian
+    from fastseg.kernels.cuda import counting, gaussian, statistics
 
-    i8, f4, yes = numba.int64, numba.float32, numba.boolean
+    i4, f8, i8, f4, yes = numba.int32, numba.float64, numba.int64, numba.float32, numba.boolean
     image, lines, weights = f4[:, :, ::1], f4[:, ::1], f4[::1]
     table = numba.int32[::1]
     tables = (table, table, table)
+    box, bits, counts = (i8,) * 6, i4[:, :, ::1], i8[::1]
     found: dict[str, tuple[Any, tuple[Any, ...], int]] = {
         "smooth": (gaussian.smooth_kernel, (image, *[weights] * 3, *tables, i8, i8, image), 0),
         "laplacian": (
@@ -33,6 +34,14 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int]]:
         ),
         "along": (gaussian.along_kernel, (lines, weights, table, lines), 0),
         "across": (gaussian.across_kernel, (image, weights, table, f4, yes, image), 0),
+        "extremes": (statistics.extremes_kernel, (bits, *box, i4, i4, table), 0),
+        # a difference and a product make the units that the CPU has; two loop bodies of them
+        "fixed point": (statistics.fixed_point_kernel, (image, *box, f4, f4, f8, f8, counts), 4),
+        "stretch": (statistics.stretch_kernel, (weights, *[f4] * 6, weights), 0),
+        "histogram": (counting.histogram_kernel, (image, *box, weights, f4, f4, counts), 0),
+        "wide histogram": (counting.wide_histogram_kernel, (image, *box, weights, f8, counts), 4),
+        "upper halves": (counting.upper_kernel, (bits, *box, counts), 0),
+        "lower halves": (counting.lower_kernel, (bits, *box, i4, i4, i8[:, ::1]), 0),
     }
     limits = gaussian.REGISTERS
     return {name: (*entry, limits.get(entry[0], 64)) for name, entry in found.items()}
