@@ -200,6 +200,41 @@ def halves() -> None:
                 np.testing.assert_array_equal(*lower)
 
 
+def eigenvalues() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for image in map(_image, ((3, 5, 6), (2, 2, 2), (4, 3, 9))):
+        for start in ((0, 0, 0), (1, 1, 0)):
+            shape = tuple(n - a for n, a in zip(image.shape, start, strict=True))
+            for last_shape in (shape, (0, 0, 0)):
+                found = []
+                for kernel in (cpu, cuda):
+                    middle, last = np.zeros(shape, np.float32), np.zeros(last_shape, np.float32)
+                    lowest = np.zeros(shape[0] * shape[1], np.float32)
+                    kernel.eigenvalues_3d(image, 2.25, start, middle, last, lowest)
+                    found.append((middle, last, lowest))
+                for a, b in zip(*found, strict=True):
+                    np.testing.assert_allclose(a, b, atol=4e-6)  # matrices of up to 9, a few ulp each
+
+
+def planes() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for image in map(_image, ((3, 5, 6), (2, 2, 2), (4, 3, 9))):
+        for first, left_out in ((0, 0), (1, 0), (0, 1)):
+            found = []
+            columns = image.shape[2] - first
+            for kernel in (cpu, cuda):
+                larger = np.zeros((*image.shape[:2], columns - left_out), np.float32)
+                lowest = np.zeros(image.shape[:2], np.float32)
+                kernel.eigenvalues_2d(image, 1.0, first, columns, larger, lowest)
+                found.append((larger, lowest))
+            for a, b in zip(*found, strict=True):
+                np.testing.assert_allclose(a, b, atol=4e-6)  # matrices of up to 9, a few ulp each
+
+
 if __name__ == "__main__":
     set_up()
     globals()[sys.argv[1]]()

@@ -10,7 +10,17 @@ import pytest
 
 from tests.support import ROOT
 
-CASES = ("gaussian", "laplacian", "extremes", "fixed_point", "stretch", "histogram", "halves")
+CASES = (
+    "gaussian",
+    "laplacian",
+    "extremes",
+    "fixed_point",
+    "stretch",
+    "histogram",
+    "halves",
+    "eigenvalues",
+    "planes",
+)
 
 
 @pytest.mark.parametrize("case", CASES)

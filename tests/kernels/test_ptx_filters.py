@@ -18,7 +18,7 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int]]:
     """Kernel, argument types, operations in double precision that are meant, and registers it is compiled for."""
     import numba
 
-    from fastseg.kernels.cuda import counting, gaussian, statistics
+    from fastseg.kernels.cuda import counting, gaussian, statistics, vesselness
 
     i4, f8, i8, f4, yes = numba.int32, numba.float64, numba.int64, numba.float32, numba.boolean
     image, lines, weights = f4[:, :, ::1], f4[:, ::1], f4[::1]
@@ -43,8 +43,18 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int]]:
         "upper halves": (counting.upper_kernel, (bits, *box, counts), 0),
         "lower halves": (counting.lower_kernel, (bits, *box, i4, i4, i8[:, ::1]), 0),
     }
+    for name, arguments in {
+        "eigen_3d": (image, f4, i8, i8, i8, yes, image, image, table),
+        "eigen_2d": (image, f4, i8, i8, image, table),
+        "response": (image, image, weights, yes, image, yes, image),
+        "eigenvalue_3d": (image, f4, i8, image),
+        "eigenvalue_2d": (image, f4, i8, image),
+        "fill": (table, i4),
+        "from_order": (table,),
+    }.items():
+        found[name] = (getattr(vesselness, f"{name}_kernel"), arguments, 0)
     limits = gaussian.REGISTERS
-    return {name: (*entry, limits.get(entry[0], 64)) for name, entry in found.items()}
+    return {name: (*entry, limits.get(entry[0], 255)) for name, entry in found.items()}
 
 
 def _limited(ptx: str, registers: int) -> str:
@@ -63,7 +73,7 @@ def test_kernel_compiles(name: str) -> None:
         found = assemble(_limited(ptx, registers), capability)
         if found is not None:
             assert (found.stack, found.spilled) == (0, 0)
-            assert found.registers <= registers
+            assert found.registers <= min(registers, 80)  # 768 threads fit on a multiprocessor at least
 
 
 def test_places_of_a_thread_are_computed_alike() -> None:
