@@ -25,10 +25,10 @@ def _lines(lines: np.ndarray, weights: np.ndarray, sources: np.ndarray, out: np.
             out[n, i] = correlated(wide, np.uint64(i) + radius, np.uint64(1), weights, radius)
 
 
-def _along(lines: np.ndarray, sigma: float, order: int, truncate: float) -> np.ndarray:
+def _along(lines: np.ndarray, sigma: float, order: int, truncate: float, mode: str = "reflect") -> np.ndarray:
     weights = float32_weights(_half_kernel(sigma, order, truncate))
     out = np.empty_like(lines)
-    _lines(lines, weights, _sources(lines.shape[1], weights.size - 1, "reflect"), out)
+    _lines(lines, weights, _sources(lines.shape[1], weights.size - 1, mode), out)
     return out
 
 
