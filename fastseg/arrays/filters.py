@@ -1,17 +1,21 @@
-"""Gaussian filters: compiled loops for float32 stacks on the CPU, the array library's own everywhere else."""
+"""Gaussian filters: compiled loops for float32 stacks, the array library's own for everything else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from fastseg.arrays.namespace import Namespace
+from fastseg.arrays.device import Device
+from fastseg.arrays.namespace import Namespace, to_device
 from fastseg.types import Array
 
 _NONE = 1e-15
 """A standard deviation up to this leaves an axis as it is, as in SciPy."""
+
+_WIDEST_ON_GPU = 700
+"""Largest radius of the CUDA kernels; `fastseg.kernels.cuda.gaussian.WIDEST`."""
 
 
 @lru_cache(maxsize=64)
@@ -38,8 +42,37 @@ def _sources(size: int, radius: int, mode: str) -> np.ndarray:
     return np.minimum(position, 2 * size - 1 - position)
 
 
-def _has_kernel(ns: Namespace, image: Array) -> bool:
-    return not ns.on_gpu and image.dtype == np.float32 and image.ndim in (2, 3) and image.size > 0
+def float32_weights(half: np.ndarray) -> np.ndarray:
+    """A half kernel as the CUDA kernels take it: float32, the sum of all weights in the place of the centre's."""
+    return np.append(half[:-1], half[-1] + 2 * half[:-1].sum()).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _weights_on(device: Device, sigma: float, order: int, truncate: float) -> Array:
+    return to_device(float32_weights(_half_kernel(sigma, order, truncate)), device)
+
+
+@lru_cache(maxsize=256)
+def _sources_on(device: Device, size: int, radius: int, mode: str) -> Array:
+    return to_device(_sources(size, radius, mode).astype(np.int32), device)
+
+
+def _weights(ns: Namespace, sigma: float, order: int, truncate: float) -> Array:
+    """The half kernel in the form of the compiled loops of a device."""
+    return (
+        _weights_on(ns.device, sigma, order, truncate) if ns.on_gpu else _half_kernel(sigma, order, truncate)
+    )
+
+
+def _tables(ns: Namespace, shape: Sequence[int], radii: Sequence[int], mode: str) -> list[Array]:
+    """`_sources` of every axis on the device."""
+    on = partial(_sources_on, ns.device) if ns.on_gpu else _sources
+    return [on(n, radius, mode) for n, radius in zip(shape, radii, strict=True)]
+
+
+def _has_kernel(ns: Namespace, image: Array, radius: float) -> bool:
+    fits = image.dtype == np.float32 and image.ndim in (2, 3) and image.size > 0
+    return fits and (not ns.on_gpu or radius <= _WIDEST_ON_GPU)  # own kernels on the GPU, or CuPy's
 
 
 def gaussian_filter(
@@ -62,15 +95,16 @@ def gaussian_filter(
     Returns
     -------
     array
-        Of the image's shape and dtype; on the CPU bit for bit that of `scipy.ndimage.gaussian_filter`.
+        Of the image's shape and dtype. On the CPU bit for bit that of `scipy.ndimage.gaussian_filter`; on a GPU summed
+        in float32, see `fastseg.kernels.voxel.gaussian` for the error.
     """
-    if not _has_kernel(ns, image):
-        return ns.ndi.gaussian_filter(image, sigma, mode=mode, truncate=truncate)
     sigmas = [float(s) for s in (sigma if isinstance(sigma, Sequence) else [sigma] * image.ndim)]
-    stack = np.ascontiguousarray(image if image.ndim == 3 else image[np.newaxis])
-    kernels = [_half_kernel(s, 0, float(truncate)) for s in ([0.0] * (3 - image.ndim) + sigmas)]
-    sources = [_sources(n, len(w) - 1, mode) for n, w in zip(stack.shape, kernels, strict=True)]
-    out = np.empty_like(stack)
+    if not _has_kernel(ns, image, truncate * max(sigmas) + 1):
+        return ns.ndi.gaussian_filter(image, sigma, mode=mode, truncate=truncate)
+    stack = ns.xp.ascontiguousarray(image if image.ndim == 3 else image[np.newaxis])
+    kernels = [_weights(ns, s, 0, float(truncate)) for s in ([0.0] * (3 - image.ndim) + sigmas)]
+    sources = _tables(ns, stack.shape, [w.size - 1 for w in kernels], mode)
+    out = ns.xp.empty_like(stack)
     ns.kernel("gaussian").smooth(stack, *kernels, *sources, out)
     return out.reshape(image.shape)
 
@@ -98,8 +132,8 @@ def gaussian_laplacian(
         Of the image's shape and dtype; on the CPU bit for bit the sum of what `scipy.ndimage.gaussian_filter` gives.
     """
     scale = np.float32(factor)
-    smoothing = _half_kernel(float(sigma), 0, 4.0) if sigma > _NONE else np.ones(1)
-    if not _has_kernel(ns, image) or len(smoothing) < 2:
+    radius = int(4.0 * sigma + 0.5) if sigma > _NONE else 0
+    if not _has_kernel(ns, image, radius) or radius < 1:
         scales = [sigma if axis in axes else 0.0 for axis in range(image.ndim)]
         total: Array = None
         for axis in axes:
@@ -107,10 +141,10 @@ def gaussian_laplacian(
             part = ns.ndi.gaussian_filter(image, scales, order=order, mode="reflect", truncate=4.0)
             total = part if total is None else total + part
         return total * scale
-    stack = np.ascontiguousarray(image if image.ndim == 3 else image[np.newaxis])
-    curvature = _half_kernel(float(sigma), 2, 4.0)
-    sources = [_sources(n, len(smoothing) - 1, "reflect") for n in stack.shape]
-    out = np.empty_like(stack)
+    stack = ns.xp.ascontiguousarray(image if image.ndim == 3 else image[np.newaxis])
+    smoothing, curvature = (_weights(ns, float(sigma), order, 4.0) for order in (0, 2))
+    sources = _tables(ns, stack.shape, [radius] * 3, "reflect")
+    out = ns.xp.empty_like(stack)
     volume = len(axes) == 3
     ns.kernel("gaussian").laplacian(stack, smoothing, curvature, volume, scale, *sources, out)
     return out.reshape(image.shape)

@@ -1,4 +1,4 @@
-"""Binary morphology: packed words on the CPU for balls, disks and crosses, the array library's own everywhere else."""
+"""Binary morphology: packed words for balls, disks and crosses, the array library's own everywhere else."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastseg.types import Array
 _WORD = 64
 
 
-def _has_kernel(ns: Namespace, array: Array, dtype: type) -> bool:
-    return not ns.on_gpu and array.dtype == dtype and array.ndim in (2, 3) and array.size > 0
+def _has_kernel(array: Array, dtype: type) -> bool:
+    return bool(array.dtype == dtype) and array.ndim in (2, 3) and array.size > 0
 
 
 def _reach(footprint: np.ndarray) -> np.ndarray | None:
@@ -36,28 +36,26 @@ def _reach(footprint: np.ndarray) -> np.ndarray | None:
     return reach.astype(np.int64) if centred else None
 
 
-def _stack(array: np.ndarray) -> np.ndarray:
+def _stack(ns: Namespace, array: Array) -> Array:
     """(Z, Y, X), contiguous."""
-    return np.ascontiguousarray(array).reshape((-1, *array.shape[-2:]))
+    return ns.xp.ascontiguousarray(array).reshape((-1, *array.shape[-2:]))
 
 
-def _reached(ns: Namespace, stack: np.ndarray, inside: bool, reach: np.ndarray) -> np.ndarray:
+def _reached(ns: Namespace, stack: Array, inside: bool, reach: np.ndarray) -> Array:
     """Bits of the voxels from which the footprint reaches the mask or, if not `inside`, what the mask leaves out."""
     kernel = ns.kernel("morphology")
-    bits = np.empty((*stack.shape[:2], -(-stack.shape[2] // _WORD)), np.uint64)
+    bits = ns.xp.empty((*stack.shape[:2], -(-stack.shape[2] // _WORD)), np.uint64)
     kernel.pack(stack.view(np.uint8), inside, bits)
-    found = np.zeros_like(bits)
+    found = ns.xp.zeros_like(bits)
     kernel.dilate(bits, reach, found)
     return found
 
 
-def _unpacked(
-    ns: Namespace, bits: np.ndarray, inside: bool, mask: np.ndarray, within: bool = False
-) -> np.ndarray:
+def _unpacked(ns: Namespace, bits: Array, inside: bool, mask: Array, within: bool = False) -> Array:
     """The voxels whose bits are set (or not set) as a mask of the shape of another one, or as a part of it."""
-    stack = _stack(mask)
-    out = np.empty(stack.shape, bool)
-    limit = stack if within else np.empty((0, 0, 0), bool)
+    stack = _stack(ns, mask)
+    out = ns.xp.empty(stack.shape, bool)
+    limit = stack if within else ns.xp.empty((0, 0, 0), bool)
     ns.kernel("morphology").unpack(bits, inside, limit.view(np.uint8), out.view(np.uint8))
     return out.reshape(mask.shape)
 
@@ -78,11 +76,11 @@ def binary_dilation(ns: Namespace, mask: Array, footprint: np.ndarray) -> Array:
     array of bool
         That of `scipy.ndimage.binary_dilation`.
     """
-    reach = _reach(footprint) if _has_kernel(ns, mask, np.bool_) else None
+    reach = _reach(footprint) if _has_kernel(mask, np.bool_) else None
     if reach is None:
         return ns.ndi.binary_dilation(mask, structure=ns.xp.asarray(footprint))
     # a voxel is set where the mirrored footprint reaches the mask
-    return _unpacked(ns, _reached(ns, _stack(mask), True, reach[::-1, ::-1]), True, mask)
+    return _unpacked(ns, _reached(ns, _stack(ns, mask), True, reach[::-1, ::-1]), True, mask)
 
 
 def binary_erosion(ns: Namespace, mask: Array, footprint: np.ndarray) -> Array:
@@ -98,19 +96,19 @@ def binary_erosion(ns: Namespace, mask: Array, footprint: np.ndarray) -> Array:
     array of bool
         That of `scipy.ndimage.binary_erosion` with a border value of 1.
     """
-    reach = _reach(footprint) if _has_kernel(ns, mask, np.bool_) else None
+    reach = _reach(footprint) if _has_kernel(mask, np.bool_) else None
     if reach is None:
         return ns.ndi.binary_erosion(mask, structure=ns.xp.asarray(footprint), border_value=1)
-    return _unpacked(ns, _reached(ns, _stack(mask), False, reach), False, mask)
+    return _unpacked(ns, _reached(ns, _stack(ns, mask), False, reach), False, mask)
 
 
 def inner_border(ns: Namespace, mask: Array, footprint: np.ndarray) -> Array:
     """The voxels of a mask that its erosion takes away; see `binary_erosion`."""
-    reach = _reach(footprint) if _has_kernel(ns, mask, np.bool_) else None
+    reach = _reach(footprint) if _has_kernel(mask, np.bool_) else None
     if reach is None:
         eroded = ns.ndi.binary_erosion(mask, structure=ns.xp.asarray(footprint), border_value=1)
         return mask & ~eroded
-    return _unpacked(ns, _reached(ns, _stack(mask), False, reach), True, mask, within=True)
+    return _unpacked(ns, _reached(ns, _stack(ns, mask), False, reach), True, mask, within=True)
 
 
 def least_of_faces(ns: Namespace, image: Array, cross: np.ndarray) -> Array:
@@ -124,9 +122,9 @@ def least_of_faces(ns: Namespace, image: Array, cross: np.ndarray) -> Array:
     cross : ndarray of bool
         On the host: the voxel and its face neighbours.
     """
-    if not _has_kernel(ns, image, np.float32):
+    if not _has_kernel(image, np.float32):
         return ns.ndi.grey_erosion(image, footprint=ns.xp.asarray(cross), mode="reflect")
-    stack = _stack(image)
-    out = np.empty_like(stack)
+    stack = _stack(ns, image)
+    out = ns.xp.empty_like(stack)
     ns.kernel("morphology").erode_image(stack, out)
     return out.reshape(image.shape)

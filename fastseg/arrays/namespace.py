@@ -47,6 +47,10 @@ class Namespace:
         """Context in which this device is the current one: allocations and launches go there."""
         return self.xp.cuda.Device(self.device.index) if self.on_gpu else nullcontext()
 
+    def put(self, array: Array) -> Array:
+        """`array` on this device; no copy if it already is there."""
+        return to_device(array, self.device)
+
     def kernel(self, name: str) -> ModuleType:
         """The module of compiled loops `name`, for this device: the same functions, arguments and results."""
         folder = "cuda" if self.on_gpu else "cpu"

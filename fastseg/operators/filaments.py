@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from fastseg.arrays import to_host
+from fastseg.arrays import Namespace, to_host
 from fastseg.arrays.filters import gaussian_filter
 from fastseg.errors import InputError
 from fastseg.operators.smoothing import gaussian_reach
@@ -23,6 +23,8 @@ _STENCIL = 2
 """The first difference applied twice reaches two voxels."""
 _BATCH = 1 << 21
 """Pixels that are smoothed beside the projection at a time: copies of them stay in cache."""
+_BATCH_ON_GPU = 1 << 24
+"""The same where each launch takes some time; what is copied takes twice 64 MB."""
 
 
 class VesselnessParams(Params):
@@ -114,19 +116,30 @@ def _eigenvalues(block: Block) -> tuple[Array, float]:
     lowest = xp.empty(shape[0] * shape[1], np.float32)
     kernel = block.ns.kernel("vesselness")
     kernel.eigenvalues_3d(smooth, _weight(params.sigma), start, middle, last, lowest)
-    return last if params.keep_last else middle, float(lowest.min())
+    return last if params.keep_last else middle, float(to_host(lowest.min()))
 
 
 def response(block: Block) -> Array:
     """Response of one scale; further arrays: last eigenvalue (tau < 1), then the maximum over earlier scales."""
-    xp, params = block.ns.xp, block.params
+    params = block.params
     arrays = list(block.arrays)
     middle = arrays.pop(0)
     flat = params.tau == 1
     last = middle if flat else arrays.pop(0)
-    out = arrays.pop(0).copy() if arrays else xp.zeros(middle.shape, np.float32)
     floor = np.full(middle.shape[0], params.tau * block.values[0], np.float64)
-    block.ns.kernel("vesselness").ridge_response(middle, last, floor, flat, out)
+    return _respond(block.ns, middle, last, floor, flat, arrays.pop(0) if arrays else None)
+
+
+def _respond(
+    ns: Namespace, middle: Array, last: Array, floor: np.ndarray, flat: bool, before: Array | None
+) -> Array:
+    """The response, or what another scale gave where that is larger."""
+    out = ns.xp.empty(middle.shape, np.float32)
+    lowest = ns.put(floor.astype(np.float32))
+    first = before is None
+    ns.kernel("vesselness").ridge_response(
+        middle, last, lowest, flat, middle if first else before, first, out
+    )
     return out
 
 
@@ -162,15 +175,13 @@ def _eigenvalues_2d(block: Block) -> tuple[Array, np.ndarray]:
     kernel = block.ns.kernel("vesselness")
     kernel.eigenvalues_2d(smooth[None], _weight(sigma), columns.start, larger.shape[2], larger, lowest)
     core = larger[0, rows]
-    return core, np.asarray([float(core.min())])
+    return core, np.asarray([float(to_host(core.min()))])
 
 
 def response_2d(block: Block) -> Array:
-    out = block.ns.xp.zeros((1, *block.arrays[0].shape), np.float32)
     middle = _as_stack(block.arrays[0])
     floor = np.asarray(block.values[0], np.float64)
-    block.ns.kernel("vesselness").ridge_response(middle, middle, floor, True, out)
-    return out[0]
+    return _respond(block.ns, middle, middle, floor, True, None)[0]
 
 
 def _best_2d(block: Block) -> Array:
@@ -208,7 +219,7 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     xp = block.ns.xp
     kernel = block.ns.kernel("vesselness")
     image, sigma, core = block.arrays[0], block.params.sigma, block.place.core
-    projection = xp.asarray(block.values[0])
+    projection = block.ns.put(block.values[0])
     planes, ny, nx = image.shape
     if nx < 3 or ny < 2:
         raise InputError(
@@ -223,9 +234,9 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
         alone = gaussian_filter(block.ns, projection, sigma, mode="nearest", truncate=_TRUNCATE)
         rest = xp.empty((1, ny, nx - reach), np.float32)
         kernel.eigenvalues_2d(alone[None], _weight(sigma), reach, nx - reach, rest, rows)
-        beyond = float(rows.min())
+        beyond = float(to_host(rows.min()))
     larger = xp.empty(image.shape, np.float32)
-    batch = max(1, _BATCH // (ny * (nx + width)))
+    batch = max(1, (_BATCH_ON_GPU if block.ns.on_gpu else _BATCH) // (ny * (nx + width)))
     joined = xp.empty((min(batch, planes), ny, nx + width), np.float32)
     joined[:, :, nx:] = projection[:, :width]
     rows = xp.empty((planes, ny), np.float32)
@@ -246,11 +257,11 @@ _BLANK = 3
 
 
 def response_slices(block: Block) -> Array:
-    xp, core = block.ns.xp, block.place.core
+    core = block.place.core
     middle = block.arrays[0]
-    out = block.arrays[1].copy() if len(block.arrays) > 1 else xp.zeros(middle.shape, np.float32)
     floor = block.values[0][core.start[0] : core.stop[0]]
-    block.ns.kernel("vesselness").ridge_response(middle, middle, floor, True, out)
+    before = block.arrays[1] if len(block.arrays) > 1 else None
+    out = _respond(block.ns, middle, middle, floor, True, before)
     edge = block.place.shape[2] - _BLANK - core.start[2]
     out[:, :, max(0, edge) :] = 0
     return out

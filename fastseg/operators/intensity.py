@@ -58,13 +58,13 @@ def _stretched_once(
 ) -> Array:
     """`stretch` of the image whose voxels above `bound` became `low`, then clipped to `limits`, in one pass."""
     image, ns = block.arrays[0], block.ns
-    if ns.on_gpu or image.dtype != np.float32 or not image.flags.c_contiguous or image.size == 0:
+    if image.dtype != np.float32 or not image.flags.c_contiguous or image.size == 0:
         if np.isfinite(bound):
             image = _replaced(image, bound, low, ns.xp)
         if limits is not _ALL:
             image = ns.xp.clip(image, *map(np.float32, limits))
         return stretch(image, low, high)
-    out = np.empty_like(image)
+    out = ns.xp.empty_like(image)
     rows, written = (a.reshape(-1, image.shape[-1]) for a in (image, out))
     lowest, highest = map(np.float32, limits)
     scale = np.float32(bound), np.float32(low), np.float32(_EPSILON), np.float32(high - low + _EPSILON)

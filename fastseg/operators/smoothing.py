@@ -187,7 +187,7 @@ def _diffusion_halo(params: DiffusionParams) -> Halo:
 
 def _above_background(block: Block) -> Array:
     image = block.arrays[0]
-    return image - block.ns.ndi.gaussian_filter(image, block.params.sigma, mode="nearest", truncate=3.0)
+    return image - gaussian_filter(block.ns, image, block.params.sigma, mode="nearest", truncate=3.0)
 
 
 def _background_halo(params: BackgroundParams) -> Halo:

@@ -1,6 +1,6 @@
 """Connected components over a grid: labelled tile by tile, joined across tile borders.
 
-Every tile is labelled on its own, on the CPU as runs (`fastseg.arrays.labels`); where two tiles meet, the labels of
+Every tile is labelled on its own, as runs (`fastseg.arrays.labels`); where two tiles meet, the labels of
 neighbouring voxels are joined by union-find. Objects are then numbered by the scan order of their first voxel, so
 numbers do not depend on the grid.
 """
@@ -171,7 +171,7 @@ def find_components(
     ndim = len(grid.shape)
     planar = isinstance(rule, Labels) and rule.planar(params)
     structure = structure_of(ndim, rule.connectivity(params, ndim), planar)
-    task = partial(label_tile, rule, params, volumes, values, structure, local, grid.shape, ns)
+    task = partial(label_tile, rule, params, volumes, values, local, grid.shape, ns)
     tiles = list(executor.map(task, grid))
     offsets = np.concatenate([[0], np.cumsum([tile.count for tile in tiles])]).astype(np.int64)
     total = int(offsets[-1])
@@ -234,7 +234,7 @@ def _number(total: int, first: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarra
         edges = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0] - 1, pairs[:, 1] - 1)), (total, total))
         count, member = connected_components(edges, directed=False)
     else:
-        if (np.diff(first) > 0).all():  # as one tile is numbered on the CPU
+        if (np.diff(first) > 0).all():  # as one tile is numbered
             return np.arange(total + 1), total
         count, member = total, np.arange(total)
     earliest = np.full(count, np.iinfo(np.int64).max)

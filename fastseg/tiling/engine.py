@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
-from fastseg.arrays.labels import has_runs
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
 from fastseg.tiling.components import find_components
@@ -208,9 +207,9 @@ class Engine:
         grid: Grid,
         given: Volume | None,
     ) -> Volume:
-        as_runs = isinstance(self.storage, Memory) and has_runs(self.ns, grid.shape)
-        as_runs &= all(table.runs or table.runs_with for table in rule.tables(params).values())
-        local = RunVolume(grid) if as_runs else self._new(grid.shape, grid)
+        by_runs = all(table.runs or table.runs_with for table in rule.tables(params).values())
+        as_runs = isinstance(self.storage, Memory) and by_runs
+        local = RunVolume(grid, self.ns) if as_runs else self._new(grid.shape, grid)
         components = find_components(rule, params, volumes, values, grid, local, self.executor, self.ns)
         output = given or self._new(grid.shape, grid)
         run_labels(

@@ -31,7 +31,9 @@ def _upper_chunk(block: Block) -> np.ndarray:
     xp = block.ns.xp
     voxels = voxels_of(block)
     if voxels is not None:
-        return voxels.kernel("counting").upper_halves(voxels.bits, *voxels.box)
+        found = xp.empty(1 << 16, np.int64)
+        voxels.kernel("counting").upper_halves(voxels.bits, *voxels.box, found)
+        return to_host(found)
     counts = np.zeros(1 << 16, np.int64)
     for piece in pieces(kept(block)):
         upper = (_ordered_bits(piece, xp) >> 16).astype(np.int32)
@@ -77,7 +79,9 @@ def _lower_chunk(quantile: float, block: Block) -> np.ndarray:
     uppers = [upper for upper, _ in _ranks(upper_counts, (below, above))]
     voxels = voxels_of(block)
     if voxels is not None:
-        return voxels.kernel("counting").lower_halves(voxels.bits, *voxels.box, (uppers[0], uppers[1]))
+        found = xp.empty((2, 1 << 16), np.int64)
+        voxels.kernel("counting").lower_halves(voxels.bits, *voxels.box, (uppers[0], uppers[1]), found)
+        return to_host(found)
     counts = np.zeros((2, 1 << 16), np.int64)
     for piece in pieces(kept(block)):
         keys = _ordered_bits(piece, xp)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastseg.arrays import Namespace
 from fastseg.arrays.labels import Runs
 from fastseg.tiling.grid import Grid
 from fastseg.tiling.volume import PendingVolume
@@ -13,7 +14,7 @@ from fastseg.types import Array, Box
 
 
 class RunVolume(PendingVolume):
-    """Labels of every tile on its own, in the memory of this process, as the runs that they were found in.
+    """Labels of every tile on its own, in memory on the device, as the runs that they were found in.
 
     Nothing is held voxel by voxel: reading paints the box that is asked for.
 
@@ -21,16 +22,18 @@ class RunVolume(PendingVolume):
     ----------
     grid : Grid
         The tiles.
+    ns : Namespace
+        Of the runs.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        super().__init__(grid.shape, np)
+    def __init__(self, grid: Grid, ns: Namespace) -> None:
+        super().__init__(grid.shape, ns.xp)
         self._grid = grid
         self._runs: dict[Box, Runs] = {}
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(*(runs.ids.dtype for runs in self._runs.values()))
+        return np.result_type(*(np.dtype(runs.ids.dtype) for runs in self._runs.values()))
 
     def keep(self, core: Box, runs: Runs) -> None:
         """Take the runs of a tile."""
@@ -43,7 +46,7 @@ class RunVolume(PendingVolume):
     def read(self, box: Box) -> Array:
         if box in self._runs:
             return self._runs[box].labels()
-        found = np.empty(box.shape, self.dtype)
+        found = self._xp.empty(box.shape, self.dtype)
         for _, core in self._grid.overlapping(box):
             shared = core.intersect(box)
             part = Box(*zip(*((s.start, s.stop) for s in shared.within(core)), strict=True))

@@ -102,7 +102,9 @@ def extrema_of(block: Block, bound: float | None = None, instead: float = 0.0) -
             array = block.ns.xp.where(array > np.float32(bound), np.float32(instead), array)
         return Extrema(float(array.min()), float(array.max()))
     replaced = () if bound is None else (_ordered_integer(bound), _ordered_integer(instead))
-    low, high = voxels.kernel("statistics").extremes(voxels.bits, *voxels.box, *replaced)
+    found = voxels.ns.xp.empty(2, np.int32)
+    voxels.kernel("statistics").extremes(voxels.bits, *voxels.box, found, *replaced)
+    low, high = map(int, to_host(found))
     if high > _INFINITE or low < ~_INFINITE:
         return Extrema(float("nan"), float("nan"))
     return Extrema(_from_ordered_integer(low), _from_ordered_integer(high))
@@ -164,7 +166,13 @@ def sums_between(block: Block, low: float, high: float, limits: tuple[float, flo
             array = array[(array > above) & (array < below)]
         return fixed_point_sums(array, low, high, block.ns.xp)
     scale = 2.0**31 / (high - low) if high > low else 0.0
-    return voxels.kernel("statistics").fixed_point(voxels.image, *voxels.box, (above, below), low, scale)
+    kernel = voxels.kernel("statistics")
+    total = (0, 0, 0)
+    for part in voxels.slabs(1 << 32):
+        sums = voxels.ns.xp.empty(5, np.int64)
+        kernel.fixed_point(part.image, *part.box, (above, below), low, scale, sums)
+        total = add_sums(total, kernel.whole_sums(to_host(sums)))
+    return total
 
 
 def moments(sums: tuple[int, int, int], low: float, high: float) -> Moments:
@@ -177,8 +185,8 @@ def moments(sums: tuple[int, int, int], low: float, high: float) -> Moments:
     return Moments(count, low + unit * (total / count), unit * float(np.sqrt(variance)))
 
 
-def add_sums(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(x + y for x, y in zip(a, b, strict=True))
+def add_sums(a: tuple[int, int, int], b: tuple[int, int, int]) -> tuple[int, int, int]:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def _moments_chunk(block: Block) -> tuple[int, int, int]:
@@ -235,8 +243,12 @@ def _histogram_chunk(block: Block) -> np.ndarray:
     edges = bin_edges(block.values[0].low, block.values[0].high)
     voxels = voxels_of(block)
     if voxels is not None:
-        return voxels.kernel("counting").histogram(voxels.image, *voxels.box, edges, *_bin_scale(edges))
-    edges = xp.asarray(edges)
+        found = xp.empty(BINS, np.int64)
+        on_device = voxels.ns.put(edges)
+        scale = _bin_scale(edges)
+        voxels.kernel("counting").histogram(voxels.image, *voxels.box, on_device, *scale, found)
+        return to_host(found)
+    edges = block.ns.put(edges)
     counts = np.zeros(BINS, np.int64)
     for piece in pieces(kept(block)):
         counts += to_host(xp.bincount(bin_numbers(piece, edges, xp), minlength=BINS)).astype(np.int64)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -24,20 +24,29 @@ class Voxels:
 
     Attributes
     ----------
-    image : ndarray of float32, shape (Z, Y, X), C-contiguous
+    image : array of float32, shape (Z, Y, X), C-contiguous
     start, stop : (z, y, x)
-    kernel : callable
-        From the name of a module of compiled loops to the module.
+    ns : Namespace
     """
 
-    image: np.ndarray
+    image: Array
     start: tuple[int, ...]
     stop: tuple[int, ...]
-    kernel: Callable[[str], ModuleType]
+    ns: Namespace
+
+    def kernel(self, name: str) -> ModuleType:
+        return self.ns.kernel(name)
 
     @property
-    def bits(self) -> np.ndarray:
+    def bits(self) -> Array:
         return self.image.view(np.int32)
+
+    def slabs(self, voxels: int) -> Iterator[Voxels]:
+        """The same in parts of whole planes, of no more than some voxels where a plane has less."""
+        (z0, y0, x0), (z1, y1, x1) = self.start, self.stop
+        step = max(1, voxels // ((y1 - y0) * (x1 - x0)))
+        for z in range(z0, z1, step):
+            yield replace(self, start=(z, y0, x0), stop=(min(z + step, z1), y1, x1))
 
     @property
     def box(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -45,14 +54,15 @@ class Voxels:
 
 
 def voxels_of(block: Block) -> Voxels | None:
-    """The core of a block's image for the compiled loops; None where there are none: array code is for the others."""
+    """The core of a block's image for the compiled loops; None for images of another type or layout: array code is for
+    these."""
     image = block.arrays[0]
     ns: Namespace = block.ns
     core = block.place.core.shape
-    if ns.on_gpu or image.dtype != np.float32 or image.ndim > 3 or 0 in core or not image.flags.c_contiguous:
+    if image.dtype != np.float32 or image.ndim > 3 or 0 in core or not image.flags.c_contiguous:
         return None
     lead = (1,) * (3 - image.ndim)
     keep = block.place.keep
     start = (*(0 for _ in lead), *(s.start for s in keep))
     stop = (*lead, *(s.stop for s in keep))
-    return Voxels(image.reshape((*lead, *image.shape)), start, stop, ns.kernel)
+    return Voxels(image.reshape((*lead, *image.shape)), start, stop, ns)

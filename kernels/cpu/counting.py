@@ -10,15 +10,13 @@ import numpy as np
 from fastseg.kernels.cpu.boxes import row_of, share_of, shares_of, size_of
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import fitting, spread
+from fastseg.kernels.voxel.statistics import correction, ordered_with_one_zero, within_bins
 
 __all__ = ["histogram", "lower_halves", "upper_halves"]
 
-_MAGNITUDE = np.int32(0x7FFFFFFF)
-_SHIFT = np.int32(31)
 _HALF = np.int32(16)
 _LOW_HALF = np.int32(0xFFFF)
 _OFFSET = np.int32(0x8000)
-_ZERO = np.int32(0)
 
 # Values whose counters lie apart, so that equal values in a row do not wait for each other's counts.
 _WAYS = 4
@@ -29,32 +27,22 @@ def _estimate(
     values: np.ndarray, low: np.float32, factor: np.float32, divisor: np.float32, bins: np.ndarray
 ) -> None:
     """The bin of each value before its correction; a factor or a divisor of 1 does nothing."""
-    last = np.int32(255)
     for x in range(values.shape[0]):
-        place = np.int32((values[x] - low) / divisor * factor)
-        place = _ZERO if place < _ZERO else place
-        bins[x] = last if place > last else place
+        bins[x] = within_bins((values[x] - low) / divisor * factor)
 
 
 @inner
 def _estimate_wide(values: np.ndarray, low: float, scale: float, bins: np.ndarray) -> None:
     """The same in float64, for a range that float32 cannot hold."""
-    last = np.int32(255)
     for x in range(values.shape[0]):
-        place = np.int32((np.float64(values[x]) - low) * scale)
-        place = _ZERO if place < _ZERO else place
-        bins[x] = last if place > last else place
+        bins[x] = within_bins((np.float64(values[x]) - low) * scale)
 
 
 @inner
 def _correct(values: np.ndarray, edges: np.ndarray, bins: np.ndarray) -> None:
     """Move each value by one bin if the edges say so."""
-    last = np.int32(255)
     for x in range(values.shape[0]):
-        place = bins[x]
-        place -= np.int32(values[x] < edges[place])
-        place += np.int32((values[x] >= edges[place + 1]) & (place < last))
-        bins[x] = place
+        bins[x] += correction(values[x], edges, bins[x])
 
 
 @inner
@@ -102,8 +90,7 @@ def _histogram(
 def _ordered(bits: np.ndarray, keys: np.ndarray) -> None:
     """Ordered integers of a row; those of -0.0 and 0.0 are the same."""
     for x in range(bits.shape[0]):
-        key = bits[x] ^ ((bits[x] >> _SHIFT) & _MAGNITUDE)
-        keys[x] = _ZERO if bits[x] == ~_MAGNITUDE else key
+        keys[x] = ordered_with_one_zero(bits[x])
 
 
 @compiled
@@ -164,7 +151,8 @@ def histogram(
     factor: float,
     divisor: float,
     wide: bool,
-) -> np.ndarray:
+    counts: np.ndarray,
+) -> None:
     """Count the values of a box in 256 bins, left-closed, the last one closed on both sides.
 
     Parameters
@@ -177,19 +165,19 @@ def histogram(
         The bin is about ``(x - edges[0]) / divisor * factor``; the edges decide between it and its neighbours.
     wide : bool
         Take the bin from ``(x - edges[0]) * factor`` in float64, not in float32.
-
-    Returns
-    -------
-    ndarray of int64, shape (256,)
+    counts : ndarray of int64, shape (256,)
+        Written.
     """
     with fitting(size_of(start, stop)):
-        counts = np.zeros((shares_of(start, stop), _WAYS, 256), np.int64)
+        parts = np.zeros((shares_of(start, stop), _WAYS, 256), np.int64)
         scales = np.float32(factor), np.float32(divisor), factor if wide else 0.0
-        spread(_histogram, len(counts), image, start, stop, edges, *scales, counts)
-    return counts.sum(axis=(0, 1))
+        spread(_histogram, len(parts), image, start, stop, edges, *scales, parts)
+    counts[:] = parts.sum(axis=(0, 1))
 
 
-def upper_halves(bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int]) -> np.ndarray:
+def upper_halves(
+    bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int], counts: np.ndarray
+) -> None:
     """Count the values of a box by the upper 16 bits of their ordered integers, from the lowest to the highest.
 
     Parameters
@@ -198,20 +186,22 @@ def upper_halves(bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int,
         Of a float32 image; -0.0 counts as 0.0.
     start, stop : (z, y, x)
         The box, not empty.
-
-    Returns
-    -------
-    ndarray of int64, shape (65536,)
+    counts : ndarray of int64, shape (65536,)
+        Written.
     """
     with fitting(size_of(start, stop)):
-        counts = np.zeros((shares_of(start, stop), 1 << 16), np.int64)
-        spread(_upper_halves, len(counts), bits, start, stop, counts)
-    return counts.sum(axis=0)
+        parts = np.zeros((shares_of(start, stop), 1 << 16), np.int64)
+        spread(_upper_halves, len(parts), bits, start, stop, parts)
+    counts[:] = parts.sum(axis=0)
 
 
 def lower_halves(
-    bits: np.ndarray, start: tuple[int, int, int], stop: tuple[int, int, int], uppers: tuple[int, int]
-) -> np.ndarray:
+    bits: np.ndarray,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    uppers: tuple[int, int],
+    counts: np.ndarray,
+) -> None:
     """Count the values of a box that have one of two upper halves by the lower 16 bits of their ordered integers.
 
     Parameters
@@ -220,12 +210,10 @@ def lower_halves(
         As those of `upper_halves`.
     uppers : 2 ints
         Positions in the counts of `upper_halves`.
-
-    Returns
-    -------
-    ndarray of int64, shape (2, 65536)
+    counts : ndarray of int64, shape (2, 65536)
+        Written.
     """
     with fitting(size_of(start, stop)):
-        counts = np.zeros((shares_of(start, stop), 2, 1 << 16), np.int64)
-        spread(_lower_halves, len(counts), bits, start, stop, uppers, counts)
-    return counts.sum(axis=0)
+        parts = np.zeros((shares_of(start, stop), 2, 1 << 16), np.int64)
+        spread(_lower_halves, len(parts), bits, start, stop, uppers, parts)
+    counts[:] = parts.sum(axis=0)

@@ -8,7 +8,7 @@ from fastseg.kernels.cpu.rows import fill
 from fastseg.kernels.jit import compiled
 from fastseg.kernels.threads import fitting, spread
 
-__all__ = ["lookup", "mark_sides", "paint"]
+__all__ = ["bound", "lookup", "mark_sides", "paint"]
 
 
 @compiled
@@ -101,6 +101,42 @@ def mark_sides(
                 found[ids[first]] = 1
             if sides[2, 1] and edges[2 * last - 1] == width:
                 found[ids[last - 1]] = 1
+
+
+@compiled
+def bound(
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    height: int,
+    chosen: np.ndarray,
+    starts: np.ndarray,
+    stops: np.ndarray,
+) -> None:
+    """Widen the boxes of some components to what they take.
+
+    Parameters
+    ----------
+    rows, edges, ids : ndarray
+        See `labelling.find_runs`.
+    height : int
+        Rows of a plane.
+    chosen : ndarray of int8, shape (count + 1,)
+        Not 0 for the components that are looked at.
+    starts, stops : ndarray of int64, shape (count + 1, 3)
+        First place along z, y and x, and the first one behind; of no voxel yet where `starts` is large and `stops` 0.
+    """
+    for row in range(rows.shape[0] - 1):
+        z, y = row // height, row % height
+        for run in range(rows[row], rows[row + 1]):
+            number = ids[run]
+            if chosen[number] != 0:
+                starts[number, 0] = min(starts[number, 0], z)
+                starts[number, 1] = min(starts[number, 1], y)
+                starts[number, 2] = min(starts[number, 2], edges[2 * run])
+                stops[number, 0] = max(stops[number, 0], z + 1)
+                stops[number, 1] = max(stops[number, 1], y + 1)
+                stops[number, 2] = max(stops[number, 2], edges[2 * run + 1])
 
 
 @compiled

@@ -12,16 +12,12 @@ import numpy as np
 from fastseg.kernels.cpu.boxes import row_of, share_of, shares_of, size_of
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import fitting, spread
+from fastseg.kernels.voxel.statistics import CUT, MAGNITUDE, MIDDLE, ordered, stretched, whole_sums
 
-__all__ = ["extremes", "fixed_point", "stretch"]
+__all__ = ["extremes", "fixed_point", "stretch", "whole_sums"]
 
-_MAGNITUDE = np.int32(0x7FFFFFFF)
-_SHIFT = np.int32(31)
-
-# Units are taken from the middle of their range, 2**30, and cut at this bit, so that squares fit.
-_CUT = 15
-_BELOW_CUT = 0x7FFF
-_MIDDLE = 2.0**30
+_BELOW_CUT = (1 << CUT) - 1
+_MIDDLE = float(MIDDLE)
 
 
 @inner
@@ -30,8 +26,7 @@ def _extremes_of(
 ) -> tuple[np.int32, np.int32]:
     """Ordered integers of the extremes of a row and those before it."""
     for x in range(bits.shape[0]):
-        value = bits[x]
-        key = value ^ ((value >> _SHIFT) & _MAGNITUDE)
+        key = ordered(bits[x])
         key = instead if key > bound else key
         lowest = min(lowest, key)
         highest = max(highest, key)
@@ -52,7 +47,7 @@ def _extremes(
     shares = found.shape[0]
     for part in range(begin, end):
         first, last = share_of(start, stop, part, shares)
-        lowest, highest = _MAGNITUDE, ~_MAGNITUDE
+        lowest, highest = MAGNITUDE, ~MAGNITUDE
         for row in range(first, last):
             z, y = row_of(start, stop, row)
             lowest, highest = _extremes_of(
@@ -84,7 +79,7 @@ def _add_units(units: np.ndarray, total: np.ndarray) -> None:
     units_sum, high_high, high_low, low_low = 0, 0, 0, 0
     for x in range(units.shape[0]):
         unit = np.int64(units[x])
-        upper, lower = unit >> _CUT, unit & _BELOW_CUT
+        upper, lower = unit >> CUT, unit & _BELOW_CUT
         units_sum += unit
         high_high += upper * upper
         high_low += upper * lower
@@ -130,10 +125,7 @@ def _stretch_row(
 ) -> None:
     lowest, highest = limits
     for x in range(row.shape[0]):
-        value = low if row[x] > bound else row[x]
-        value = lowest if value < lowest else value
-        value = highest if value > highest else value
-        out[x] = (value - low + epsilon) / divisor
+        out[x] = stretched(row[x], lowest, highest, bound, low, epsilon, divisor)
 
 
 @compiled
@@ -156,9 +148,10 @@ def extremes(
     bits: np.ndarray,
     start: tuple[int, int, int],
     stop: tuple[int, int, int],
+    found: np.ndarray,
     bound: int = 2**31 - 1,
     instead: int = 0,
-) -> tuple[int, int]:
+) -> None:
     """Lowest and highest value of a box as ordered integers; NaN counts as the highest or lowest of all.
 
     Parameters
@@ -167,13 +160,15 @@ def extremes(
         Of a float32 image.
     start, stop : (z, y, x)
         The box, not empty.
+    found : ndarray of int32, shape (2,)
+        Written.
     bound, instead : int
         Ordered integers: `instead` is taken for values above `bound`; by default no value is.
     """
     with fitting(size_of(start, stop)):
-        found = np.empty((shares_of(start, stop), 2), np.int32)
-        spread(_extremes, len(found), bits, start, stop, np.int32(bound), np.int32(instead), found)
-    return int(found[:, 0].min()), int(found[:, 1].max())
+        parts = np.empty((shares_of(start, stop), 2), np.int32)
+        spread(_extremes, len(parts), bits, start, stop, np.int32(bound), np.int32(instead), parts)
+    found[0], found[1] = parts[:, 0].min(), parts[:, 1].max()
 
 
 def fixed_point(
@@ -183,31 +178,26 @@ def fixed_point(
     limits: tuple[np.float32, np.float32],
     low: float,
     scale: float,
-) -> tuple[int, int, int]:
-    """Number, sum and sum of squares of ``u = rint((x - low) * scale)`` over the voxels of a box between two limits.
+    sums: np.ndarray,
+) -> None:
+    """Sums of ``u = rint((x - low) * scale)`` over the voxels of a box between two limits, for `whole_sums`.
 
     Parameters
     ----------
     image : ndarray of float32, shape (Z, Y, X), C-contiguous
     start, stop : (z, y, x)
-        The box, not empty.
+        The box, not empty, of at most 2**32 voxels, whose sums fit into 64 bits.
     limits : 2 float32
         Only values between them count, the limits not among them.
     low, scale : float
         Such that u lies between 0 and 2**31 for all values of the box.
-
-    Returns
-    -------
-    tuple of int
-        Exact, of any size.
+    sums : ndarray of int64, shape (5,)
+        Written.
     """
     with fitting(size_of(start, stop)):
-        sums = np.zeros((shares_of(start, stop), 5), np.int64)
-        spread(_fixed_point, len(sums), image, start, stop, *limits, low, scale, sums)
-    count, units, upper, both, lower = (sum(map(int, column)) for column in sums.T)
-    squares = (upper << 2 * _CUT) + (both << _CUT + 1) + lower
-    middle = int(_MIDDLE)  # the units of the loops are counted from here
-    return count, units + middle * count, squares + 2 * middle * units + middle * middle * count
+        parts = np.zeros((shares_of(start, stop), 5), np.int64)
+        spread(_fixed_point, len(parts), image, start, stop, *limits, low, scale, parts)
+    sums[:] = parts.sum(axis=0)
 
 
 def stretch(

@@ -169,45 +169,56 @@ def eigenvalues_2d(smooth, scale, first, columns, larger, lowest):
 
 
 @inner
-def _raise_to_response(middle, last, floor, out):
+def _response(middle, last, floor, out):
     for x in range(out.shape[0]):
-        out[x] = max(out[x], response(middle[x], last[x], floor))
+        out[x] = response(middle[x], last[x], floor)
 
 
 @inner
-def _raise_to_response_at_floor(middle, floor, out):
+def _response_at_floor(middle, floor, out):
     for x in range(out.shape[0]):
-        out[x] = max(out[x], response(middle[x], floor, floor))
+        out[x] = response(middle[x], floor, floor)
+
+
+@inner
+def _at_least(before, out):
+    for x in range(out.shape[0]):
+        out[x] = max(before[x], out[x])
 
 
 @compiled
-def _ridge_response(begin, end, middle, last, floor, flat_last, out):
+def _ridge_response(begin, end, middle, last, floor, flat_last, before, first, out):
     ny = middle.shape[1]
     for row in range(begin, end):
         z = row // ny
         y = row % ny
-        low = np.float32(floor[z])
         if flat_last:
-            _raise_to_response_at_floor(middle[z, y], low, out[z, y])
+            _response_at_floor(middle[z, y], floor[z], out[z, y])
         else:
-            _raise_to_response(middle[z, y], last[z, y], low, out[z, y])
+            _response(middle[z, y], last[z, y], floor[z], out[z, y])
+        if not first:
+            _at_least(before[z, y], out[z, y])
 
 
-def ridge_response(middle, last, floor, flat_last, out):
-    """Ridge response of every voxel, kept where it exceeds `out`.
+def ridge_response(middle, last, floor, flat_last, before, first, out):
+    """Ridge response of every voxel, or what was found before where that is larger.
 
     Parameters
     ----------
     middle, last : float32 (Z, Y, X)
         With `flat_last` the array `last` is not read and every last eigenvalue counts as lowered to `floor` (the
         case tau = 1).
-    floor : float64 (Z,)
+    floor : float32 (Z,)
         Floor of the last eigenvalue of each plane.
     flat_last : bool
+    before : float32 (Z, Y, X)
+        Response of other scales; with `first` it is not read.
+    first : bool
     out : float32 (Z, Y, X)
-        Maximum of the response and what was there.
+        Written.
     """
-    spread(_ridge_response, middle.shape[0] * middle.shape[1], middle, last, floor, flat_last, out)
+    rows = middle.shape[0] * middle.shape[1]
+    spread(_ridge_response, rows, middle, last, floor, flat_last, before, first, out)
 
 
 @compiled

@@ -1,7 +1,7 @@
 """Launch shapes."""
 
 import numpy as np
-from numba import config
+from numba import config, cuda
 
 _BLOCK = (32, 4, 2)
 
@@ -29,3 +29,8 @@ def device(function):
     Numba's simulator runs kernels in Python and hands on its own array type, which compiled functions refuse.
     """
     return function.py_func if config.ENABLE_CUDASIM else function
+
+
+def compiled(kernel, registers):
+    """A kernel that takes no more than some registers a thread; the simulator does not know of these."""
+    return cuda.jit(kernel) if config.ENABLE_CUDASIM else cuda.jit(kernel, max_registers=registers)

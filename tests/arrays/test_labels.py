@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
 from fastseg.arrays import Device, namespace_for
-from fastseg.arrays.labels import Runs, find_runs, has_runs, lookup
+from fastseg.arrays.labels import Runs, find_runs, lookup
 from fastseg.kernels import threads
 from fastseg.kernels.cpu import labelling
 from fastseg.tiling.components import structure_of
@@ -155,9 +155,18 @@ def test_masks_of_other_types_layouts_and_rights() -> None:
     )
 
 
-def test_planes_and_stacks_have_runs() -> None:
-    assert all(has_runs(CPU, shape) for shape in ((3, 4), (1, 1), (1, 1, 1)))
-    assert not any(has_runs(CPU, shape) for shape in ((5,), (2, 3, 4, 5), (0, 3), (2, 0, 3)))
+@given(cases(), st.data())
+def test_boxes(case: tuple[np.ndarray, int, bool, bool], data: st.DataObject) -> None:
+    objects, connectivity, planar, inside = case
+    runs = find_runs(objects, connectivity, planar, inside)
+    labels = expected_labels(objects, connectivity, planar, inside)
+    chosen = np.array(
+        [0, *data.draw(st.lists(st.integers(0, 1), min_size=runs.count, max_size=runs.count))], np.int8
+    )
+    starts, stops = runs.boxes(chosen)
+    boxes = [box for number, box in enumerate(ndi.find_objects(labels), 1) if chosen[number]]
+    expected = np.array([[(s.start, s.stop) for s in box] for box in boxes], np.int64)
+    np.testing.assert_array_equal(np.stack([starts, stops], -1), expected.reshape(-1, objects.ndim, 2))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int16, np.int32, np.float32, np.int64])

@@ -135,11 +135,16 @@ def test_larger_eigenvalue_of_some_columns(first: int, kept: int) -> None:
 @pytest.mark.parametrize("flat", [True, False])
 def test_response_does_not_depend_on_the_column(flat: bool) -> None:
     middle, last = noise((2, 3, 67)) - np.float32(0.9), noise((2, 3, 67))[::-1] - np.float32(1.2)
-    floor = np.array([-1.0, -0.7])
+    floor = np.array([-1.0, -0.7], np.float32)
 
     def responses(*arrays: Any) -> np.ndarray:
-        out = np.zeros(arrays[0].shape, np.float32)
-        vesselness.ridge_response(*(np.ascontiguousarray(a) for a in arrays), floor, flat, out)
+        out = np.full(arrays[0].shape, np.nan, np.float32)
+        a, b = (np.ascontiguousarray(array) for array in arrays)
+        vesselness.ridge_response(a, b, floor, flat, a, True, out)
+        before = np.full_like(out, 0.3)
+        raised = np.full_like(out, np.nan)
+        vesselness.ridge_response(a, b, floor, flat, before, False, raised)
+        np.testing.assert_array_equal(raised, np.maximum(out, before))
         return out
 
     whole = responses(middle, last)

@@ -1,8 +1,9 @@
-"""Compiled statistics against the array code that GPUs run: equal to the last bit, for any box and any values."""
+"""Compiled statistics against the array code for other types and layouts: equal to the last bit."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastseg.arrays import Device, Namespace, namespace_for
+from fastseg.arrays import Device, namespace_for
 from fastseg.operators.intensity import NormalizeParams, _bounded, _minmax, _stretched, stretch
 from fastseg.tiling import quantiles
 from fastseg.tiling import statistics as stats
 from fastseg.tiling.block import Block, Place
+from fastseg.tiling.voxels import voxels_of
 from fastseg.types import Box
 
 NS = namespace_for(Device("cpu"))
-ON_GPU = Namespace(NS.xp, NS.ndi, Device("cuda"))
-"""NumPy in the place of CuPy: the array code."""
 
 KINDS = ["unit", "ties", "huge", "tiny", "offset", "constant", "zeros", "wide"]
 
@@ -48,9 +48,14 @@ def blocks(draw: st.DrawFn) -> Block:
     return Block((image,), (), None, Place(Box((0,) * len(shape), shape), Box(start, stop), shape), NS)
 
 
+def spread_out(block: Block) -> Block:
+    """The same voxels, not next to each other: the array code's."""
+    return replace(block, arrays=tuple(np.repeat(a, 2, axis=-1)[..., ::2] for a in block.arrays))
+
+
 def both(block: Block, chunk: Any, *values: Any, params: Any = None) -> tuple[Any, Any]:
     block = replace(block, values=values, params=params)
-    return chunk(block), chunk(replace(block, ns=ON_GPU))
+    return chunk(block), chunk(spread_out(block))
 
 
 def extremes_of(block: Block) -> stats.Extrema:
@@ -73,7 +78,7 @@ def test_extremes_that_are_not_finite(block: Block, value: float) -> None:
 @given(blocks(), st.floats(-4, 4100, width=32))
 def test_extremes_with_bright_voxels_replaced(block: Block, bound: float) -> None:
     low = extremes_of(block).low
-    found, expected = (stats.extrema_of(replace(block, ns=ns), bound, low) for ns in (NS, ON_GPU))
+    found, expected = (stats.extrema_of(b, bound, low) for b in (block, spread_out(block)))
     assert found == expected
 
 
@@ -81,8 +86,21 @@ def test_extremes_with_bright_voxels_replaced(block: Block, bound: float) -> Non
 def test_fixed_point_sums(block: Block, limits: tuple[float, float] | None) -> None:
     extrema = extremes_of(block)
     between = (extrema.low, extrema.high, limits or (-np.inf, np.inf))
-    found, expected = (stats.sums_between(replace(block, ns=ns), *between) for ns in (NS, ON_GPU))
+    found, expected = (stats.sums_between(b, *between) for b in (block, spread_out(block)))
     assert found == expected
+
+
+@given(blocks(), st.integers(1, 400))
+def test_slabs_cover_a_box(block: Block, voxels: int) -> None:
+    found = voxels_of(block)
+    assert found is not None
+    parts = list(found.slabs(voxels))
+    assert [p.start[0] for p in parts] == [found.start[0], *(p.stop[0] for p in parts[:-1])]
+    assert parts[-1].stop == found.stop
+    for part in parts:
+        assert (part.start[1:], part.stop[1:]) == (found.start[1:], found.stop[1:])
+        plane = prod(b - a for a, b in zip(part.start[1:], part.stop[1:], strict=True))
+        assert (part.stop[0] - part.start[0]) * plane <= max(voxels, plane)
 
 
 def test_fixed_point_sums_of_the_ends_of_the_range() -> None:

@@ -1,0 +1,254 @@
+"""Compares the CUDA launchers for objects, run by Numba's simulator, with their CPU twins: exactly equal.
+
+Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script: ``python -m tests.kernels.cuda_objects_simulated
+[CASE ...]``. Sizes are no multiples of blocks and words; axes of one voxel and stacks of one plane are among them, and
+empty and full masks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tests.kernels.interleaving import interleaved
+from tests.kernels.simulator import set_up
+
+SHAPES = ((3, 5, 70), (1, 4, 33), (5, 3, 1), (4, 1, 9), (1, 1, 64), (2, 3, 128))
+DENSITIES = (0.0, 0.05, 0.45, 0.9, 1.1)
+
+
+def _same(found: Any, expected: Any) -> None:
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def _masks() -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(1)
+    for shape in SHAPES:
+        for density in DENSITIES:
+            yield (rng.random(shape) < density).view(np.uint8)
+
+
+def morphology() -> None:
+    from fastseg.arrays.morphology import _reach
+    from fastseg.kernels.cpu import morphology as cpu
+    from fastseg.kernels.cuda import morphology as cuda
+    from fastseg.operators.boundary import ball
+
+    lopsided = np.zeros((3, 5, 7), bool)
+    lopsided[1, 0, 3], lopsided[2, 1, 1:6] = True, True
+    disk = ball(3, 2)[None]
+    for k, mask in enumerate(_masks()):
+        footprint = (ball(0), ball(1), ball(2), lopsided, disk, ball(33, 2)[None])[k % 6]
+        for inside in (True, False):
+            found = []
+            for kernel in (cpu, cuda):
+                bits = np.full((*mask.shape[:2], -(-mask.shape[2] // 64)), 7, np.uint64)
+                kernel.pack(mask, inside, bits)
+                packed, grown = bits.copy(), np.zeros_like(bits)
+                kernel.dilate(bits, _reach(footprint), grown)
+                out, within = np.full(mask.shape, 9, np.uint8), np.full(mask.shape, 9, np.uint8)
+                kernel.unpack(grown, inside, np.empty((0, 0, 0), np.uint8), out)
+                kernel.unpack(grown, not inside, mask, within)
+                found.append((packed, grown, out, within))
+            for a, b in zip(*found, strict=True):
+                _same(b, a)
+
+
+def least() -> None:
+    from fastseg.kernels.cpu import morphology as cpu
+    from fastseg.kernels.cuda import morphology as cuda
+
+    for shape in SHAPES:
+        image = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+        out = [np.empty_like(image) for _ in range(2)]
+        cpu.erode_image(image, out[0])
+        cuda.erode_image(image, out[1])
+        _same(out[1], out[0])
+
+
+def components() -> None:
+    from fastseg.kernels.cpu import labelling as cpu
+    from fastseg.kernels.cuda import labelling as cuda
+
+    for mask in _masks():
+        for connectivity, planar, inside in [
+            (1, False, True),
+            (2, False, True),
+            (3, False, False),
+            (1, True, False),
+            (2, True, True),
+        ]:
+            expected = cpu.find_runs(mask, inside, connectivity, planar)
+            for a, b in zip(expected, cuda.find_runs(mask, inside, connectivity, planar), strict=True):
+                _same(b, a)
+
+
+def joins_interleaved() -> None:
+    from fastseg.kernels.cpu import labelling as cpu
+    from fastseg.kernels.cuda import labelling as cuda
+
+    rng = np.random.default_rng(3)
+    for seed in range(24):
+        shape = ((3, 4, 9), (1, 6, 12), (4, 3, 7))[seed % 3]
+        mask = (rng.random(shape) < (0.5, 0.7)[seed % 2]).view(np.uint8)
+        expected = cpu.find_runs(mask, True, seed % 3 + 1, False)
+        with interleaved(seed, "join_kernel", "shorten_kernel"):
+            found = cuda.find_runs(mask, True, seed % 3 + 1, False)
+        for a, b in zip(expected, found, strict=True):
+            _same(b, a)
+
+
+def wide_numbers() -> None:
+    """Positions beyond 2**31: the types are those of such a volume, on a small one."""
+    from fastseg.kernels.cpu import labelling as cpu
+    from fastseg.kernels.cuda import labelling as cuda
+
+    before = cuda.index_type
+    cuda.index_type = lambda size: np.int64
+    try:
+        for mask in _masks():
+            for a, b in zip(
+                cpu.find_runs(mask, True, 3, False), cuda.find_runs(mask, True, 3, False), strict=True
+            ):
+                np.testing.assert_array_equal(b, a)
+    finally:
+        cuda.index_type = before
+
+
+def runs() -> None:
+    from fastseg.kernels.cpu import labelling
+    from fastseg.kernels.cpu import runs as cpu
+    from fastseg.kernels.cuda import runs as cuda
+
+    rng = np.random.default_rng(4)
+    for mask in _masks():
+        rows, edges, ids, _, first = labelling.find_runs(mask, True, 1, False)
+        count = len(first)
+        sides = rng.random((3, 2)) < 0.5
+        start = tuple(int(rng.integers(0, n)) for n in mask.shape)
+        box = tuple(int(rng.integers(1, n - a + 1)) for n, a in zip(mask.shape, start, strict=True))
+        values = rng.integers(0, 200, count + 1)
+        chosen = (rng.random(count + 1) < 0.5).astype(np.int8)
+        found = []
+        for kernel in (cpu, cuda):
+            marks = np.zeros(count + 1, np.int8)
+            kernel.mark_sides(rows, edges, ids, mask.shape, sides, marks)
+            painted = [np.empty(box, dtype) for dtype in (np.uint8, np.uint32, np.uint64)]
+            for out in painted:
+                kernel.paint(rows, edges, ids, mask.shape[1], start, values.astype(out.dtype), out)
+            starts, stops = np.full((count + 1, 3), 2**62), np.zeros((count + 1, 3), np.int64)
+            kernel.bound(rows, edges, ids, mask.shape[1], chosen, starts, stops)
+            found.append((marks, *painted, starts, stops))
+        for a, b in zip(*found, strict=True):
+            _same(b, a)
+
+
+def _labels() -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(5)
+    for height, width in ((4, 70), (1, 64), (7, 3), (2, 128), (5, 33), (3, 1)):
+        for dtype in (np.int32, np.int64):
+            for top in (1, 2, 5):
+                labels = np.repeat(rng.integers(0, top, (height, width)), 4, axis=1)[:, 1 : width + 1]
+                yield np.ascontiguousarray(labels, dtype)
+
+
+def objects_as_runs() -> None:
+    from fastseg.kernels.cpu import object_runs as cpu
+    from fastseg.kernels.cuda import object_runs as cuda
+
+    for labels in _labels():
+        expected = cpu.runs_of_labels(labels)
+        for a, b in zip(expected, cuda.runs_of_labels(labels), strict=True):
+            _same(b, a)
+        count = int(labels.max())
+        image = np.random.default_rng(6).standard_normal(labels.shape).astype(np.float32)
+        for odd in (0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf):
+            image[labels.shape[0] // 2, labels.shape[1] // 3] = odd
+            for a, b in zip(
+                cpu.object_extremes(image, *expected, count),
+                cuda.object_extremes(image, *expected, count),
+                strict=True,
+            ):
+                _same(b, a)
+
+
+def extremes_interleaved() -> None:
+    from fastseg.kernels.cpu import object_runs as cpu
+    from fastseg.kernels.cuda import object_runs as cuda
+
+    rng = np.random.default_rng(7)
+    labels = np.repeat(rng.integers(0, 3, (3, 7)), 3, axis=1).astype(np.int32)
+    runs = cpu.runs_of_labels(labels)
+    for seed in range(6):
+        image = rng.standard_normal(labels.shape).astype(np.float32)
+        if seed > 3:
+            image[1, 4] = np.nan
+        with interleaved(seed, "extremes_kernel"):
+            found = cuda.object_extremes(image, *runs, 2)
+        for a, b in zip(cpu.object_extremes(image, *runs, 2), found, strict=True):
+            _same(b, a)
+
+
+def _histogram_images(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(8)
+    yield rng.standard_normal(shape).astype(np.float32)
+    yield rng.integers(0, 3, shape).astype(np.float32)
+    yield (rng.random(shape) * 3e38 * rng.choice([-1, 1], shape)).astype(np.float32)
+    yield (1e-40 * rng.random(shape)).astype(np.float32)
+    yield np.where(rng.random(shape) < 0.05, np.nan, rng.random(shape)).astype(np.float32)
+    yield (30000 + rng.random(shape)).astype(np.float32)
+
+
+def object_thresholds() -> None:
+    from fastseg.kernels.cpu import object_runs
+    from fastseg.kernels.cpu import thresholds as cpu
+    from fastseg.kernels.cuda import thresholds as cuda
+
+    whole_table = cuda._TABLE
+    for turn, labels in enumerate(_labels()):
+        cuda._TABLE = (whole_table, 2)[turn % 2]  # several rounds over the objects
+        found = object_runs.runs_of_labels(labels)
+        count = int(labels.max())
+        for image in _histogram_images(labels.shape):
+            low, high = object_runs.object_extremes(image, *found, count)
+            first, filled, bins, counts = cpu.histograms(image, *found, low, high)
+            with np.errstate(over="ignore"):
+                got = cuda.histograms(image, *found, low, high)
+                thresholds = cuda.otsu(*got, low, high)
+            _same(got[0][1:], first[1:])
+            _same(got[1], filled)
+            places = [np.arange(first[k], first[k] + filled[k]) for k in range(1, count + 1)]
+            used = np.concatenate([np.zeros(0, int), *places])
+            _same(got[2][used], bins[used])
+            _same(got[3][used], counts[used])
+            _same(thresholds, cpu.otsu(first, filled, bins, counts, low, high))
+    cuda._TABLE = whole_table
+
+
+CASES: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        morphology,
+        least,
+        components,
+        joins_interleaved,
+        wide_numbers,
+        runs,
+        objects_as_runs,
+        extremes_interleaved,
+        object_thresholds,
+    )
+}
+
+
+if __name__ == "__main__":
+    assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+    set_up()
+    for case in sys.argv[1:] or list(CASES):
+        CASES[case]()
+        print("equal", case, flush=True)
