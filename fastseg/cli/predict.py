@@ -100,7 +100,7 @@ def predict(
         typer.Option(
             "--normalize",
             metavar="RECIPE",
-            help="Number or name of the training's normalisation, or one for each channel with commas.",
+            help="Number or name of the training's normalisation, or FILE.yaml:NAME; one for each channel with commas.",
         ),
     ] = None,
     resize: Annotated[

@@ -14,6 +14,7 @@ from fastseg.io import read
 from fastseg.unet.normalization import RECIPES
 from tests.curation.sets import MARK, A, B, C, blocks, trained, write_plain, write_set
 from tests.screen.stacks import write_workflow
+from tests.support import ROOT
 
 
 def invoke(*arguments: object) -> Result:
@@ -110,3 +111,10 @@ def test_recipes_are_listed_and_checked(tmp_path: Path) -> None:
     fine("curate", "takeall", raw, seg, "-n", f"{own}:mine", "-o", tmp_path / "train", "--workers", 1)
     own.write_text("recipes: {mine: {operations: [blur]}}")
     assert invoke("curate", "recipes", own).exit_code == 2
+
+
+def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "curation.md").read_text(encoding="utf-8")
+    file = tmp_path / "docs.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0])
+    assert "flat_20" in fine("curate", "recipes", file)
