@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastseg.unet.graph import Triple
 from fastseg.unet.model import Model, check_selections, load_model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.networks.registry import Architecture, architecture
+from fastseg.unet.normalization import recipe_name
 from fastseg.unet.torch_library import import_torch, torch_device
 from fastseg.unet.training.checks import check_items
 from fastseg.unet.training.footprint import choose_batch, choose_patch
@@ -23,6 +25,9 @@ from fastseg.unet.training.stacks import ItemStacks, open_item
 
 _SHARE = 0.2
 """Of the images that is held back when nothing is said."""
+
+MANIFEST = "manifest.json"
+"""What curation writes beside the images that it makes."""
 
 _NEAR = 0.02
 """Voxel sizes that differ by less are taken to be the same."""
@@ -122,7 +127,7 @@ def prepare(settings: TrainSettings, *, begun: bool = False) -> Plan:
     batch = settings.batch or choose_batch(arch, patch, outputs, device, settings.devices, 2 if half else 4)
     info = None if started is None else started.info
     spacing = settings.data.spacing or _spacing(stacks, notes) or (info.spacing if info else None)
-    recipe = settings.data.normalization or (info.normalization if info else None)
+    recipe = _recipe(settings, info.normalization if info else None, notes)
     if recipe is None:
         notes.append(
             "how the images were normalised is not said (data.normalization): the model will take images as they are"
@@ -257,6 +262,24 @@ def _setting_problems(settings: TrainSettings, arch: Architecture, patch: Triple
         except Problems as error:
             problems += [f"validation.outputs: {p}" for p in error.problems]
     return problems
+
+
+def _recipe(settings: TrainSettings, of_model: str | None, notes: list[str]) -> str | None:
+    """What was said, else what curation wrote beside the images, else what the model to start from was trained with."""
+    said, noted = settings.data.normalization, None
+    manifest = Path(settings.data.folder) / MANIFEST
+    if manifest.is_file():
+        try:
+            noted = json.loads(manifest.read_text(encoding="utf-8")).get("normalization")
+            noted = None if noted is None else recipe_name(noted)
+        except (OSError, ValueError, AttributeError, TypeError):
+            notes.append(f"{manifest} does not name a recipe of this program: say it with data.normalization")
+            noted = None
+    if said and noted and said != noted:
+        notes.append(
+            f"data.normalization is {said}, but {manifest} says that the images were normalised by {noted}"
+        )
+    return said or noted or of_model
 
 
 def _spacing(stacks: Sequence[ItemStacks], notes: list[str]) -> tuple[float, float, float] | None:
