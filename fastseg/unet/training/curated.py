@@ -35,7 +35,7 @@ def recorded_recipe(data: str | os.PathLike[str]) -> str | Recipe | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["normalization"]
+        found = json.loads(path.read_text(encoding="utf-8")).get("normalization")
         return None if found is None else stored_recipe(found)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ReadError(f"{path} does not say how the images were normalised ({error})") from None

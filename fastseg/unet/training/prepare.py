@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fastseg.arrays import Device
-from fastseg.errors import FastsegError, Problems, UsageError
+from fastseg.errors import FastsegError, Problems, ReadError, UsageError
 from fastseg.unet.graph import Triple
 from fastseg.unet.model import Model, check_selections, load_model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.networks.registry import Architecture, architecture
+from fastseg.unet.normalization import Recipe
 from fastseg.unet.torch_library import import_torch, torch_device
 from fastseg.unet.training.checks import check_items
-from fastseg.unet.training.curated import recorded_recipe
+from fastseg.unet.training.curated import MANIFEST, recorded_recipe
 from fastseg.unet.training.footprint import choose_batch, choose_patch
 from fastseg.unet.training.items import find_items
 from fastseg.unet.training.settings import TrainSettings
@@ -123,8 +124,7 @@ def prepare(settings: TrainSettings, *, begun: bool = False) -> Plan:
     batch = settings.batch or choose_batch(arch, patch, outputs, device, settings.devices, 2 if half else 4)
     info = None if started is None else started.info
     spacing = settings.data.spacing or _spacing(stacks, notes) or (info.spacing if info else None)
-    recipe = settings.data.normalization or recorded_recipe(settings.data.folder)
-    recipe = recipe or (info.normalization if info else None)
+    recipe = _recipe(settings, info.normalization if info else None, notes)
     if recipe is None:
         notes.append(
             "how the images were normalised is not said (data.normalization): the model will take images as they are"
@@ -259,6 +259,20 @@ def _setting_problems(settings: TrainSettings, arch: Architecture, patch: Triple
         except Problems as error:
             problems += [f"validation.outputs: {p}" for p in error.problems]
     return problems
+
+
+def _recipe(settings: TrainSettings, of_model: str | Recipe | None, notes: list[str]) -> str | Recipe | None:
+    """What was said, else what curation wrote beside the images, else what the model to start from was trained with."""
+    said, noted = settings.data.normalization, None
+    try:
+        noted = recorded_recipe(settings.data.folder)
+    except ReadError as error:
+        notes.append(f"{error}: say it with data.normalization")
+    if said and noted and said != noted:
+        notes.append(
+            f"data.normalization is {said}, but {MANIFEST} says that the images were normalised by {noted}"
+        )
+    return said or noted or of_model
 
 
 def _spacing(stacks: Sequence[ItemStacks], notes: list[str]) -> tuple[float, float, float] | None:

@@ -25,10 +25,10 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("fastseg.unet.training.trainer.usable_cores", lambda: 1)
     data = blob_set(tmp_path / "data", 4)
     settings = {
-        "epochs": 2,
-        "data__leaveout": [0, 1, 2],
+        "epochs": 1,
+        "data__leaveout": [0, 1],
         "batch": 4,
-        "sampling__patches": 8,
+        "sampling__patches": 12,
         "validation__every": 1,
         "loss__name": "dice_cross_entropy",
         "loss__divide_by": "costs",
@@ -38,9 +38,9 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path, monkeypatch:
     one = train(tiny(data, **settings), tmp_path / "one")
     seen: list[object] = []
     two = train(tiny(data, devices=2, **settings), tmp_path / "two", seen.append)
-    assert two.epochs == 2
-    assert [e.epoch for e in seen if isinstance(e, EpochDone)] == [0, 1]
-    assert len([e for e in seen if isinstance(e, StepDone)]) == 4
+    assert two.epochs == 1
+    assert [e.epoch for e in seen if isinstance(e, EpochDone)] == [0]
+    assert len([e for e in seen if isinstance(e, StepDone)]) == 3
     for a, b in zip(one.history, two.history, strict=True):
         assert a.keys() == b.keys()
         for key in a.keys() - {"seconds"}:
