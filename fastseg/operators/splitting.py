@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from fastseg.arrays import Device, namespace_for
+from fastseg.arrays import Device, namespace_for, to_host, usable_cores
 from fastseg.errors import UsageError
-from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Objects, Whole
 from fastseg.tiling.packed import PackedObject
@@ -21,6 +20,47 @@ from fastseg.types import Array
 
 _BORDER = 2
 """Peaks closer than this to a face of the volume are not searched for, as in the reference."""
+
+
+_DEVICE_VOXEL = 1e-6
+"""Seconds that one thread of a GPU takes for a voxel of a flood: half a dozen reads that follow on each other."""
+_DEVICE_RATE = 2e9
+"""Voxels a second that all threads of a GPU flood together."""
+_HOST_VOXEL = 60e-9
+"""Seconds that one core takes for a voxel of a flood."""
+_COPIED = 16.0
+"""Bytes a voxel of the box that a flood on the host copies: labels, seeds, distances, and the result."""
+_COPY_RATE = 8e9
+"""Bytes a second of such a copy, from and to ordinary memory."""
+
+
+def flood_on_device(sizes: np.ndarray, levels: int, voxels: int, cores: int) -> bool:
+    """Whether objects are flooded on a GPU, rather than on the host where they give the same.
+
+    A flood is a sequence, so the largest object takes one thread its voxels times a microsecond, 16 times what a core
+    of the host takes; but the host must be sent the box first, at 2 ns a voxel. With c cores, the device wins while
+    the largest object has less than about ``box / 500 + all objects / (16 c)`` voxels: nuclei do, one organelle that
+    pervades a cell does not. The rates are those of common hardware, in round numbers.
+
+    Parameters
+    ----------
+    sizes : ndarray of int, shape (n,)
+        Voxels of the objects that are flooded.
+    levels : int
+        Distances, over all objects, each of which takes 8 to 16 bytes of the device.
+    voxels : int
+        Of the box.
+    cores : int
+        Of the host.
+    """
+    if not len(sizes):
+        return True
+    if levels > 4 * voxels:  # thin boxes without background are deeper than they hold voxels
+        return False
+    largest, total = float(sizes.max()), float(sizes.sum())
+    device = max(_DEVICE_VOXEL * largest, total / _DEVICE_RATE)
+    host = _HOST_VOXEL * max(largest, total / cores) + _COPIED * voxels / _COPY_RATE
+    return device <= host
 
 
 class WatershedParams(Params):
@@ -73,10 +113,10 @@ def _searched(block: Block) -> tuple[slice, ...]:
     return tuple(found)
 
 
-def _peaks(block: Block, labels: np.ndarray, count: int) -> np.ndarray:
-    found = np.zeros(labels.shape, bool)
+def _peaks(block: Block, labels: Array, count: int) -> Array:
+    found = block.ns.xp.zeros(labels.shape, bool)
     start, stop = zip(*((s.start, s.stop) for s in _searched(block)), strict=True)
-    kernel = namespace_for(Device("cpu")).kernel("peaks")
+    kernel = block.ns.kernel("peaks")
     kernel.peaks_of_objects(block.arrays[0], labels, count, start, stop, block.values[0].low, found)
     return found
 
@@ -124,10 +164,11 @@ _PEAKS = Objects(
     dtype=_bool,
     connectivity=full_connectivity,
     margin=0,
+    on_device=True,
     packed=_peaks_packed,
 )
 
-_PEAKS_COMPAT = replace(_PEAKS, compute_many=None, compute=_peaks_compat)
+_PEAKS_COMPAT = replace(_PEAKS, compute_many=None, on_device=False, compute=_peaks_compat)
 
 
 def _peak_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
@@ -137,12 +178,9 @@ def _peak_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
 
 
 def _grown(block: Block) -> Array:
-    if not block.ns.on_gpu:
-        out = np.empty(block.arrays[0].shape, bool)
-        block.ns.kernel("peaks").dilate_by_faces(block.arrays[0], out)
-        return out
-    footprint = block.ns.xp.asarray(ball(1, block.arrays[0].ndim))
-    return block.ns.ndi.binary_dilation(block.arrays[0], structure=footprint)
+    out = block.ns.xp.empty(block.arrays[0].shape, bool)
+    block.ns.kernel("peaks").dilate_by_faces(block.arrays[0], out)
+    return out
 
 
 def _one_voxel(params: Any) -> Halo:
@@ -153,21 +191,29 @@ def _numbers(block: Block, rows: Array) -> Array:
     return rows
 
 
-def _flood_objects(block: Block, labels: np.ndarray, count: int) -> np.ndarray:
+def _flood_objects(block: Block, labels: Array, count: int) -> Array:
     """Watershed of minus the distance to the background, inside every object.
 
     The nearest background voxel of a voxel is a face neighbour of its own component, so the distance is exact in the
     bounding box plus one voxel, and the voxels of other objects may count as background.
     """
-    seeds = block.arrays[1]
-    host = namespace_for(Device("cpu"))
-    distance = host.kernel("distance")
+    ns, seeds = block.ns, block.arrays[1]
+    distance, split = ns.kernel("distance"), ns.kernel("split")
     wide = np.promote_types(distance.dtype_for(labels.shape), seeds.dtype)
-    squared, out = np.empty(labels.shape, wide), np.empty(labels.shape, seeds.dtype)
+    squared, out = ns.xp.empty(labels.shape, wide), ns.xp.empty(labels.shape, seeds.dtype)
     distance.squared_distances(labels, distance.FAR, squared)
     distance.from_before_the_first(squared)
-    host.kernel("split").cut_objects(labels, count, seeds, squared, out)
-    return out
+    if not ns.on_gpu:
+        split.cut_objects(labels, count, seeds, squared, out)
+        return out
+    known = split.survey(labels, count, seeds, squared, out)
+    if flood_on_device(known.sizes[known.flooded], int(known.levels.sum()), labels.size, usable_cores()):
+        split.cut_objects(labels, count, seeds, squared, out, known)
+        return out
+    host = namespace_for(Device("cpu")).kernel("split")
+    flooded = np.empty(labels.shape, np.dtype(seeds.dtype))
+    host.cut_objects(to_host(labels), count, to_host(seeds), to_host(squared), flooded)
+    return ns.xp.asarray(flooded)
 
 
 def _flood_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limit: int) -> np.ndarray:
@@ -179,7 +225,12 @@ def _flood_packed(item: PackedObject, values: tuple[Any, ...], params: Any, limi
 
 
 _FLOOD_OBJECTS = Objects(
-    mask=_first, compute_many=_flood_objects, dtype=_seeds_dtype, margin=1, packed=_flood_packed
+    mask=_first,
+    compute_many=_flood_objects,
+    dtype=_seeds_dtype,
+    margin=1,
+    on_device=True,
+    packed=_flood_packed,
 )
 
 
@@ -215,7 +266,7 @@ LOCAL_MAXIMA = OpSpec(
     name="local_maxima",
     summary="Peaks of an image within each object of a mask, at least 2 voxels apart",
     description="No peak lies within 2 voxels of a face of the volume, z included, and solid objects of one value have "
-    "none. Equal peaks are taken in scan order. Runs on the CPU.",
+    "none. Equal peaks are taken in scan order. With compat it runs on the CPU.",
     inputs=(
         Input("image", ("image",), (3,), "image whose peaks are sought"),
         Input("mask", ("mask",), (3,), "objects"),
@@ -232,7 +283,8 @@ WATERSHED_SPLIT = OpSpec(
     name="watershed_split",
     summary="Cut objects between their peaks by a watershed of the distance to the background",
     description="Seeds are the peaks dilated by one voxel. Objects without a peak vanish. The flood is ordered by "
-    "value, age and position, so the result does not depend on tiles. Runs on the CPU.",
+    "value, age and position, so the result does not depend on tiles. On a GPU, objects so large that one thread would "
+    "take longer than the host and the way there are flooded on the host, to the same result.",
     inputs=(
         Input("mask", ("mask",), (3,), "objects"),
         Input("peaks", ("mask",), (3,), "peaks"),

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from fastseg.arrays import Device, namespace_for, to_host
-from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Link, Local
 from fastseg.tiling.rules import Halo
@@ -29,9 +27,7 @@ class ThinningParams(Params):
 
 def _removable(block: Block) -> Array:
     """Voxels of each plane that lie further from its medial axis than the thickness to keep."""
-    kernel = namespace_for(Device("cpu")).kernel("thinning")
-    mask = to_host(block.arrays[0])
-    return block.ns.xp.asarray(kernel.far_from_axis(mask, block.params.min_thickness + 1e-5))
+    return block.ns.kernel("thinning").far_from_axis(block.arrays[0], block.params.min_thickness + 1e-5)
 
 
 def _thin_halo(params: ThinningParams) -> Halo:
@@ -40,11 +36,7 @@ def _thin_halo(params: ThinningParams) -> Halo:
 
 def _thinned(block: Block) -> Array:
     mask, removable = block.arrays
-    if not block.ns.on_gpu:
-        return block.ns.kernel("thinning").peeled(mask, removable, block.params.thin)
-    footprint = block.ns.xp.asarray(ball(block.params.thin))
-    inner = block.ns.ndi.binary_erosion(mask, structure=footprint, border_value=1)
-    return mask & ~(~inner & removable)
+    return block.ns.kernel("thinning").peeled(mask, removable, block.params.thin)
 
 
 def _links(params: ThinningParams, inputs: tuple[str, ...]) -> Sequence[Link]:
@@ -58,8 +50,7 @@ def _links(params: ThinningParams, inputs: tuple[str, ...]) -> Sequence[Link]:
 THIN_PRESERVING_TOPOLOGY = OpSpec(
     name="thin_preserving_topology",
     summary="Remove the outer layer of objects, but never what lies close to the medial axis of a plane",
-    description="Ties in the medial axis are broken by scan order; the reference breaks them at random. The medial "
-    "axis runs on the CPU.",
+    description="Ties in the medial axis are broken by scan order; the reference breaks them at random.",
     inputs=(Input("mask", ("mask",), (3,), "mask"),),
     output=Output("mask", summary="bool, same shape"),
     rule=Chain(_links, kind="Planes"),

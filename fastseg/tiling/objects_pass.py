@@ -3,6 +3,8 @@
 An object inside one tile is computed by the task of that tile, which reads its box once for all of them. One that
 crosses tiles is computed once, by a task of the tile where its bounding box begins, and leaves its voxels on a shelf
 for the tiles that it reaches into. Every voxel of the output is written once, by the task of its tile.
+
+Rules that compute many objects at once do so on the device, if they can; everything else happens on the host.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.arrays.labels import lookup
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
 from fastseg.tiling.components import Components
@@ -23,7 +26,7 @@ from fastseg.tiling.packed import gather_object
 from fastseg.tiling.rules import Objects
 from fastseg.tiling.shelf import Shelf
 from fastseg.tiling.volume import Volume
-from fastseg.types import Box
+from fastseg.types import Array, Box
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,21 @@ class ObjectPass:
     def _grown(self, box: Box) -> Box:
         return box.grow((self.rule.margin,) * len(self._shape), self._shape)
 
-    def _read(self, box: Box) -> tuple[np.ndarray, ...]:
-        return tuple(to_host(volume.read(box)) for volume in self.volumes)
+    @property
+    def _place(self) -> Namespace:
+        """Where objects are computed."""
+        return self.ns if self.rule.on_device else namespace_for(Device("cpu"))
 
-    def _block(self, arrays: tuple[np.ndarray, ...], box: Box, core: Box) -> Block:
-        cut = tuple(np.ascontiguousarray(a) for a in arrays)
-        return Block(
-            cut, self.values, self.params, Place(box, core, self._shape), namespace_for(Device("cpu"))
-        )
+    def _taken(self, array: Array) -> Array:
+        """An array where objects are computed; a view or the array itself where it is there already."""
+        return array if self.rule.on_device and self.ns.on_gpu else to_host(array)
+
+    def _read(self, box: Box) -> tuple[Array, ...]:
+        return tuple(self._taken(volume.read(box)) for volume in self.volumes)
+
+    def _block(self, arrays: tuple[Array, ...], box: Box, core: Box) -> Block:
+        cut = tuple(self._place.xp.ascontiguousarray(self._place.xp.asarray(a)) for a in arrays)
+        return Block(cut, self.values, self.params, Place(box, core, self._shape), self._place)
 
     def _compute(
         self, arrays: tuple[np.ndarray, ...], place: Box, tight: Box, inside: np.ndarray
@@ -98,37 +108,39 @@ class ObjectPass:
         assert self.rule.compute is not None  # a rule without it has compute_many
         return self.rule.compute(self._block(tuple(a[box.within(place)] for a in arrays), box, tight), inside)
 
-    def _labels_of(self, item: TileItem) -> np.ndarray:
+    def _labels_of(self, item: TileItem) -> Array:
         """The objects of a tile alone, numbered from 1 in its grown box; 0 elsewhere."""
-        labels = to_host(self.components.local.read(item.core))
+        xp = self._place.xp
+        labels = xp.asarray(self._taken(self.components.local.read(item.core)))
         first, last = self.components.offsets[item.number : item.number + 2]
         place = self._grown(item.core)
         if place == item.core and len(item.own) == last - first:
-            return np.ascontiguousarray(labels)
+            return xp.ascontiguousarray(labels)
         numbers = np.zeros(last - first + 1, np.int32)
         numbers[item.own] = np.arange(1, len(item.own) + 1)
-        wide = np.zeros(place.shape, np.int32)
-        np.take(numbers, labels, out=wide[item.core.within(place)], mode="clip")
+        wide = xp.zeros(place.shape, np.int32)
+        wide[item.core.within(place)] = lookup(self._place, numbers, labels)
         return wide
 
-    def _compute_many(self, box: Box, core: Box, labels: np.ndarray, count: int) -> np.ndarray:
+    def _compute_many(self, box: Box, core: Box, labels: Array, count: int) -> Array:
         assert self.rule.compute_many is not None
         result = self.rule.compute_many(self._block(self._read(box), box, core), labels, count)
         return result.astype(self.dtype, copy=False)
 
     def write_tile(self, item: TileItem) -> None:
         """Compute the objects of a tile and write it, with the voxels of those that reach into it."""
+        xp = self._place.xp
         if not len(item.own):
-            out = np.zeros(item.core.shape, self.dtype)
+            out = xp.zeros(item.core.shape, self.dtype)
         elif self.rule.compute_many is None:
             out = self._one_by_one(item)
         else:
             place = self._grown(item.core)
             result = self._compute_many(place, item.core, self._labels_of(item), len(item.own))
-            out = np.ascontiguousarray(result[item.core.within(place)])
+            out = xp.ascontiguousarray(result[item.core.within(place)])
         flat = out.reshape(-1)
         for positions, values in self.shelf.take(item.number):
-            flat[positions] = values
+            flat[xp.asarray(positions)] = xp.asarray(values)
         self.output.write(item.core, self.ns.xp.asarray(out))
 
     def _one_by_one(self, item: TileItem) -> np.ndarray:
@@ -166,7 +178,8 @@ class ObjectPass:
             which = self.components.which(union, numbers)
             if self.rule.compute_many is not None:
                 core = _box(starts.min(0), stops.max(0))
-                result = self._compute_many(union, core, which, len(numbers))
+                labels = self._place.xp.asarray(which)
+                result = to_host(self._compute_many(union, core, labels, len(numbers)))
                 self._shelve(union, which > 0, result, found)
                 continue
             arrays = self._read(union)

@@ -206,6 +206,9 @@ class Objects:
         ``compute_many(block, labels, count) -> array`` for many objects at once, instead of `compute`; `labels` numbers
         their voxels in the block from 1 to `count`, and is 0 everywhere else, on other objects too. The result is 0
         outside the objects.
+    on_device : bool
+        `compute_many` takes arrays on any device and gives one there; otherwise arrays on a GPU are brought to the
+        host, and the results go back.
     packed : callable, optional
         ``packed(object, values, params, limit) -> array (n,)``: the same from the list of the object's voxels
         (`fastseg.tiling.packed.PackedObject`), for an object whose box is larger than `limit` voxels.
@@ -217,6 +220,7 @@ class Objects:
     margin: int = 1
     compute: Callable[[Block, Array], Array] | None = None
     compute_many: Callable[[Block, Array, int], Array] | None = None
+    on_device: bool = False
     packed: Callable[[Any, tuple[Any, ...], Any, int], np.ndarray] | None = None
 
 

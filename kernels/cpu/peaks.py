@@ -7,12 +7,9 @@ import numpy as np
 from fastseg.kernels.cpu.rows import copy
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import spread
+from fastseg.kernels.voxel.peaks import RADIUS, face_cross_fits, higher_beside, higher_in_window
 
 __all__ = ["RADIUS", "dilate_by_faces", "keep_in_order", "object_candidates", "peaks_of_objects"]
-
-# Half width of the window whose maximum a peak must be. That two candidates at distance 1 are always equally
-# high, which _keep_first relies on, holds for any radius of at least 1.
-RADIUS = 2
 
 
 @inner
@@ -158,48 +155,6 @@ def keep_in_order(positions: np.ndarray) -> np.ndarray:
 
 
 @inner
-def _higher_beside(
-    values: np.ndarray,
-    labels: np.ndarray,
-    start: tuple[int, int, int],
-    stop: tuple[int, int, int],
-    z: int,
-    y: int,
-    x: int,
-) -> bool:
-    """Whether a face neighbour of the same object is higher; settles most voxels with a few reads."""
-    value, number = values[z, y, x], labels[z, y, x]
-    return (
-        (x > start[2] and labels[z, y, x - 1] == number and values[z, y, x - 1] > value)
-        or (x < stop[2] - 1 and labels[z, y, x + 1] == number and values[z, y, x + 1] > value)
-        or (y > start[1] and labels[z, y - 1, x] == number and values[z, y - 1, x] > value)
-        or (y < stop[1] - 1 and labels[z, y + 1, x] == number and values[z, y + 1, x] > value)
-        or (z > start[0] and labels[z - 1, y, x] == number and values[z - 1, y, x] > value)
-        or (z < stop[0] - 1 and labels[z + 1, y, x] == number and values[z + 1, y, x] > value)
-    )
-
-
-@inner
-def _higher_in_window(
-    values: np.ndarray,
-    labels: np.ndarray,
-    start: tuple[int, int, int],
-    stop: tuple[int, int, int],
-    z: int,
-    y: int,
-    x: int,
-) -> bool:
-    """Whether a voxel of the same object in the window is higher."""
-    value, number = values[z, y, x], labels[z, y, x]
-    for k in range(max(z - RADIUS, start[0]), min(z + RADIUS + 1, stop[0])):
-        for j in range(max(y - RADIUS, start[1]), min(y + RADIUS + 1, stop[1])):
-            for i in range(max(x - RADIUS, start[2]), min(x + RADIUS + 1, stop[2])):
-                if labels[k, j, i] == number and values[k, j, i] > value:
-                    return True
-    return False
-
-
-@inner
 def _candidates_in_plane(
     values: np.ndarray,
     labels: np.ndarray,
@@ -221,37 +176,12 @@ def _candidates_in_plane(
             # Voxels at the floor cannot be peaks, but they do tell whether the object is flat.
             if number == 0 or (uneven[number] and not values[z, y, x] > floor):
                 continue
-            if _higher_beside(values, labels, start, stop, z, y, x) or _higher_in_window(
+            if higher_beside(values, labels, start, stop, z, y, x) or higher_in_window(
                 values, labels, start, stop, z, y, x
             ):
                 uneven[number] = True
             else:
                 found[y, x] = values[z, y, x] > floor
-
-
-@inner
-def _face_cross_fits(
-    labels: np.ndarray,
-    start: tuple[int, int, int],
-    stop: tuple[int, int, int],
-    number: int,
-    z: int,
-    y: int,
-    x: int,
-) -> bool:
-    """Whether a voxel and its six face neighbours are all of one object, inside the box."""
-    return (
-        start[0] < z < stop[0] - 1
-        and start[1] < y < stop[1] - 1
-        and start[2] < x < stop[2] - 1
-        and labels[z, y, x] == number
-        and labels[z - 1, y, x] == number
-        and labels[z + 1, y, x] == number
-        and labels[z, y - 1, x] == number
-        and labels[z, y + 1, x] == number
-        and labels[z, y, x - 1] == number
-        and labels[z, y, x + 1] == number
-    )
 
 
 @inner
@@ -269,13 +199,13 @@ def _thin_parts_in_plane(
             number = labels[z, y, x]
             if found[y, x] and not uneven[number]:
                 found[y, x] = not (
-                    _face_cross_fits(labels, start, stop, number, z, y, x)
-                    or _face_cross_fits(labels, start, stop, number, z - 1, y, x)
-                    or _face_cross_fits(labels, start, stop, number, z + 1, y, x)
-                    or _face_cross_fits(labels, start, stop, number, z, y - 1, x)
-                    or _face_cross_fits(labels, start, stop, number, z, y + 1, x)
-                    or _face_cross_fits(labels, start, stop, number, z, y, x - 1)
-                    or _face_cross_fits(labels, start, stop, number, z, y, x + 1)
+                    face_cross_fits(labels, start, stop, number, z, y, x)
+                    or face_cross_fits(labels, start, stop, number, z - 1, y, x)
+                    or face_cross_fits(labels, start, stop, number, z + 1, y, x)
+                    or face_cross_fits(labels, start, stop, number, z, y - 1, x)
+                    or face_cross_fits(labels, start, stop, number, z, y + 1, x)
+                    or face_cross_fits(labels, start, stop, number, z, y, x - 1)
+                    or face_cross_fits(labels, start, stop, number, z, y, x + 1)
                 )
 
 

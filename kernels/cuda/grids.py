@@ -8,6 +8,7 @@ from numba import cuda
 
 _LINE = (32, 8)
 _LIST = 128
+_PLANE = (32, 16, 1)
 
 
 def over_list(count):
@@ -21,6 +22,12 @@ def over_lines(count, width):
     Lines lie along the axis of the grid that may be long.
     """
     return (max(1, -(-int(count) // _LINE[1])), max(1, -(-int(width) // _LINE[0]))), _LINE
+
+
+def over_planes(shape):
+    """Grid and block with one thread a voxel of (Z, Y, X), a block being a tile of a plane."""
+    nz, ny, nx = shape
+    return (-(-nx // _PLANE[0]), -(-ny // _PLANE[1]), nz), _PLANE
 
 
 @cuda.jit(device=True)

@@ -23,6 +23,11 @@ def views(*arrays):
     return found if len(found) > 1 else found[0]
 
 
+def fetched(array):
+    """An array on the host."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
 def index_type(size):
     """Integers for numbers up to a number of voxels: 32 bits where they do, a half of the memory and its traffic."""
     return np.int32 if size < 2**31 else np.int64

@@ -230,6 +230,138 @@ def object_thresholds() -> None:
     cuda._TABLE = whole_table
 
 
+def distances() -> None:
+    from fastseg.kernels.cpu import distance as cpu
+    from fastseg.kernels.cuda import distance as cuda
+
+    rng = np.random.default_rng(9)
+    for k, shape in enumerate((*SHAPES, (6, 9, 7))):
+        for density in (0.0, 0.5, 0.97, 1.1):
+            mask = rng.random(shape) < density
+            dtype = (np.int32, np.int64)[k % 2]
+            assert cuda.dtype_for(shape) is cpu.dtype_for(shape)
+            for cap in (cpu.FAR, 4):
+                found = [np.empty(shape, dtype) for _ in range(2)]
+                for kernel, out in zip((cpu, cuda), found, strict=True):
+                    kernel.squared_distances(mask, cap, out)
+                _same(np.minimum(found[1], cap + 1), np.minimum(found[0], cap + 1))
+                if cap == cpu.FAR:
+                    for kernel, out in zip((cpu, cuda), found, strict=True):
+                        kernel.from_before_the_first(out)
+                    _same(found[1], found[0])
+                for z in range(shape[0]):
+                    cpu.squared_in_plane(mask[z], cap, found[0][z])
+                cuda.squared_in_planes(mask, cap, found[1])
+                _same(np.minimum(found[1], cap + 1), np.minimum(found[0], cap + 1))
+
+
+def peaks() -> None:
+    from scipy import ndimage as ndi
+
+    from fastseg.kernels.cpu import peaks as cpu
+    from fastseg.kernels.cuda import peaks as cuda
+
+    rng = np.random.default_rng(10)
+    for turn, shape in enumerate(((4, 7, 11), (1, 6, 9), (5, 1, 8), (3, 8, 1), (2, 5, 6), (4, 5, 6))):
+        for density, levels in ((0.1, 9), (0.6, 2), (1.1, 3), (1.1, 1), (0.9, 1), (0.0, 1)):
+            labels, count = ndi.label(rng.random(shape) < density, np.ones((3, 3, 3)))
+            values = rng.integers(0, levels, shape).astype((np.float32, np.float64)[turn % 2])
+            start = tuple(min(turn % 3, n) for n in shape)
+            stop = tuple(max(a, n - turn % 2) for a, n in zip(start, shape, strict=True))
+            found, grown = (
+                [np.zeros(shape, bool) for _ in range(2)],
+                [np.empty(shape, bool) for _ in range(2)],
+            )
+            for kernel, out, more in zip((cpu, cuda), found, grown, strict=True):
+                kernel.peaks_of_objects(values, labels, count, start, stop, -1.0 if turn % 2 else 0.0, out)
+                kernel.dilate_by_faces(out, more)
+            _same(found[1], found[0])
+            _same(grown[1], grown[0])
+
+
+def plateaus_interleaved() -> None:
+    from fastseg.kernels.cpu import peaks as cpu
+    from fastseg.kernels.cuda import peaks as cuda
+
+    shape = (2, 5, 9)
+    values = np.ones(shape, np.float32)
+    values[0, 0, 0] = 0  # the object is not flat: its plateau has peaks everywhere
+    labels = np.ones(shape, np.int32)
+    expected = np.zeros(shape, bool)
+    cpu.peaks_of_objects(values, labels, 1, (0, 0, 0), shape, 0.0, expected)
+    for seed in range(4):
+        found = np.zeros(shape, bool)
+        with interleaved(seed, "candidates_kernel", "thin_kernel", "keep_first_kernel"):
+            cuda.peaks_of_objects(values, labels, 1, (0, 0, 0), shape, 0.0, found)
+        _same(found, expected)
+
+
+def floods() -> None:
+    from scipy import ndimage as ndi
+
+    from fastseg.kernels.cpu import split as cpu
+    from fastseg.kernels.cuda import split as cuda
+
+    rng = np.random.default_rng(11)
+    before, lines = cuda._SPREAD, 0
+    for turn in range(36):
+        shape = tuple(int(n) for n in rng.integers(1, [7, 12, 13]))
+        if turn % 2:
+            mask = ndi.gaussian_filter(rng.standard_normal(shape), 1.5) > 0
+        else:
+            mask = rng.random(shape) < (0.3, 0.7, 0.95, 2)[turn // 2 % 4]
+        dtype = (np.int32, np.int64)[turn // 4 % 2]
+        seeds = np.where(rng.random(shape) < (0, 0.02, 0.1, 0.5)[turn // 3 % 4], rng.integers(1, 6, shape), 0)
+        labels, count = ndi.label(mask)
+        relief = ndi.distance_transform_edt(mask) ** 2 if turn % 3 else rng.integers(1, 5, shape)
+        squared = np.where(mask, np.rint(relief), 0).astype(dtype)
+        cuda._SPREAD = (before, 0)[turn % 5 == 0]  # several objects a block
+        found = [np.full(shape, 99, dtype) for _ in range(2)]
+        for kernel, out in zip((cpu, cuda), found, strict=True):
+            kernel.cut_objects(labels, count, seeds.astype(dtype), squared.copy(), out)
+        _same(found[1], found[0])
+        lines += int(((found[0] == 0) & mask & (seeds == 0)).sum())
+    cuda._SPREAD = before
+    assert lines > 100
+
+
+def _thinned_masks() -> Iterator[np.ndarray]:
+    from scipy import ndimage as ndi
+
+    rng = np.random.default_rng(12)
+    for shape in ((2, 13, 17), (1, 9, 1), (1, 1, 12), (3, 8, 10)):
+        yield ndi.gaussian_filter(rng.standard_normal(shape), 1.5) > 0
+        for density in (0.0, 0.7, 2.0):
+            yield rng.random(shape) < density
+
+
+def thinning() -> None:
+    from fastseg.kernels.cpu import thinning as cpu
+    from fastseg.kernels.cuda import thinning as cuda
+
+    distances = (0.0, 1.0, 1.00001, 2.3, 1e6)
+    for turn, mask in enumerate(_thinned_masks()):
+        distance = distances[turn % len(distances)]
+        removable = cpu.far_from_axis(mask, distance)
+        _same(cuda.far_from_axis(mask, distance), removable)
+        _same(cuda.peeled(mask, removable, turn % 3), cpu.peeled(mask, removable, turn % 3))
+        _same(cuda.medial_axis(mask[0]), cpu.medial_axis(mask[0]))
+
+
+def walk_interleaved() -> None:
+    from scipy import ndimage as ndi
+
+    from fastseg.kernels.cpu import thinning as cpu
+    from fastseg.kernels.cuda import thinning as cuda
+
+    rng = np.random.default_rng(13)
+    for seed in range(6):
+        mask = ndi.gaussian_filter(rng.standard_normal((8, 9)), 1) > -0.1
+        with interleaved(seed, "walk_kernel"):
+            found = cuda.medial_axis(mask)
+        _same(found, cpu.medial_axis(mask))
+
+
 CASES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -242,6 +374,12 @@ CASES: dict[str, Callable[[], None]] = {
         objects_as_runs,
         extremes_interleaved,
         object_thresholds,
+        distances,
+        peaks,
+        plateaus_interleaved,
+        floods,
+        thinning,
+        walk_interleaved,
     )
 }
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 
-class _Thread(threading.Thread):
+class TurnThread(threading.Thread):
     """One CUDA thread; it runs while it holds the turn."""
 
     def __init__(
-        self, run: Callable[[], None], hub: _Hub, block: tuple[int, ...], place: tuple[int, ...]
+        self, run: Callable[[], None], hub: Hub, block: tuple[int, ...], place: tuple[int, ...]
     ) -> None:
         super().__init__(daemon=True)
         from numba.cuda.simulator.kernel import Dim3
@@ -55,17 +55,22 @@ class _Thread(threading.Thread):
     def syncthreads_or(self, value: Any) -> int:
         self.vote = bool(value)
         self.syncthreads()
-        return int(self.hub.votes[self.block])
+        return int(self.hub.votes[self.block] > 0)
+
+    def syncthreads_count(self, value: Any) -> int:
+        self.vote = bool(value)
+        self.syncthreads()
+        return self.hub.votes[self.block]
 
 
-class _Hub:
+class Hub:
     """Hands out turns."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.idle = rng, threading.Semaphore(0)
-        self.votes: dict[tuple[int, ...], bool] = {}
+        self.votes: dict[tuple[int, ...], int] = {}
 
-    def run(self, threads: list[_Thread]) -> None:
+    def run(self, threads: list[TurnThread]) -> None:
         for thread in threads:
             thread.start()
         live = list(threads)
@@ -83,15 +88,15 @@ class _Hub:
                 live.remove(thread)
             self._release_blocks(live)
 
-    def _release_blocks(self, live: list[_Thread]) -> None:
+    def _release_blocks(self, live: list[TurnThread]) -> None:
         waiting = {t.block for t in live if t.waits} - {t.block for t in live if not t.waits}
         for block in waiting:
             self._release([t for t in live if t.block == block])
 
-    def _release(self, threads: list[_Thread]) -> None:
+    def _release(self, threads: list[TurnThread]) -> None:
         for block in {t.block for t in threads}:
             own = [t for t in threads if t.block == block]
-            self.votes[block] = any(t.vote for t in own)
+            self.votes[block] = sum(t.vote for t in own)
             for thread in own:
                 thread.waits = False
 
@@ -181,10 +186,10 @@ def interleaved(seed: int, *names: str) -> Iterator[None]:
         module = FakeCUDAModule(grid, block, 0)
         module._atomic = _Atomic()
         racy = [Racy(a, rng) if isinstance(a, np.ndarray) else a for a in args]
-        hub = _Hub(rng)
+        hub = Hub(rng)
         with kernel._push_kernel_context(module), swapped_cuda_module(self.fn, module):
             threads = [
-                _Thread(lambda: self.fn(*racy), hub, at, place)
+                TurnThread(lambda: self.fn(*racy), hub, at, place)
                 for at in product(*map(range, grid))
                 for place in product(*map(range, block))
             ]

@@ -2,7 +2,8 @@
 
 Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported. The simulator starts a Python thread for every CUDA thread; here
 a kernel without barriers is run thread after thread in the caller instead, blocks and threads shuffled, so that a
-result that depends on their order shows. Kernels with barriers get threads, and smaller blocks than on a device.
+result that depends on their order shows. Kernels with barriers get threads, which take turns from barrier to barrier.
+Blocks are smaller than on a device.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import os
 import random
 import threading
+from functools import partial
 from itertools import product
 from typing import Any
 
-_BLOCK, _LINE, _LIST = (4, 2, 2), (4, 2), 8
+from tests.kernels.interleaving import Hub, TurnThread
+
+_BLOCK, _LINE, _LIST, _PLANE = (4, 2, 2), (4, 2), 8, (4, 3, 1)
 
 
 def _has_barrier(function: Any) -> bool:
@@ -28,16 +32,16 @@ def set_up(seed: int = 0) -> None:
     from fastseg.kernels.cuda import grids, launch
 
     rng = random.Random(seed)
-    with_threads = kernel.BlockManager.run
 
     def run(self: Any, grid_point: tuple[int, ...], *args: Any) -> None:
+        places = list(product(*map(range, self._block_dim)))
+        rng.shuffle(places)
         if _has_barrier(self._f):
-            with_threads(self, grid_point, *args)
+            hub = Hub(rng)
+            hub.run([TurnThread(partial(self._f, *args), hub, grid_point, place) for place in places])
             return
         here: Any = threading.current_thread()
         here.blockIdx = kernel.Dim3(*grid_point)
-        places = list(product(*map(range, self._block_dim)))
-        rng.shuffle(places)
         for place in places:
             here.threadIdx = kernel.Dim3(*place)
             self._f(*args)
@@ -56,4 +60,4 @@ def set_up(seed: int = 0) -> None:
     kernel_numpy = kernel.np
     kernel.np = Shuffled()
     kernel.BlockManager.run = run
-    launch._BLOCK, grids._LINE, grids._LIST = _BLOCK, _LINE, _LIST
+    launch._BLOCK, grids._LINE, grids._LIST, grids._PLANE = _BLOCK, _LINE, _LIST, _PLANE
