@@ -99,7 +99,7 @@ def test_no_process_outlives_one_that_ends(how: str, error: type[Exception], tex
     assert seen == [Note("begun")]
 
 
-def test_the_first_ctrl_c_asks_and_the_second_breaks_off() -> None:
+def test_the_first_ctrl_c_asks_and_the_second_breaks_off(interrupts_heeded: None) -> None:
     requests = Requests()
     with requests.heeded():
         assert not requests.asked()

@@ -128,7 +128,9 @@ def test_a_killed_run_that_goes_on_is_the_same_run(
     assert_same_run(uninterrupted, tmp_path / "run")
 
 
-def test_ctrl_c_saves_in_the_middle_of_an_epoch(data: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_in_the_middle_of_an_epoch(
+    data: Path, uninterrupted: Path, tmp_path: Path, interrupts_heeded: None
+) -> None:
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(tiny(data, **RICH), run, interrupted_at(1, 0))
