@@ -8,7 +8,13 @@ import numpy as np
 from numba import prange
 
 from fastseg.kernels.jit import compiled
-from fastseg.kernels.voxel.diffusion import face_factors, face_flux, fixed_point, squared_gradient
+from fastseg.kernels.voxel.diffusion import (
+    face_factors,
+    face_flux,
+    fixed_point,
+    inverse_of_mean,
+    squared_gradient,
+)
 
 _ROWS = 32
 _PLANES = 32
@@ -42,8 +48,20 @@ def _squares(row, rear, front, upper, lower, start, stop, weights, scale):
 
 
 @compiled(parallel=True)
-def squared_gradients(image, weights, start, stop, scale, rows):
-    """Sums over the rows of a box of the squared gradient magnitude, in fixed point.
+def _rows_of_squares(image, weights, start, stop, scale, rows):
+    """Sums over the rows of a box."""
+    nz, ny = image.shape[0], image.shape[1]
+    dy = stop[1] - start[1]
+    for row in prange(rows.size):
+        z = row // dy + start[0]
+        y = row % dy + start[1]
+        rear, front = image[max(z - 1, 0), y], image[min(z + 1, nz - 1), y]
+        upper, lower = image[z, max(y - 1, 0)], image[z, min(y + 1, ny - 1)]
+        rows[row] = _squares(image[z, y], rear, front, upper, lower, start[2], stop[2], weights, scale)
+
+
+def squared_gradients(image, weights, start, stop, scale, totals):
+    """The sum over a box of the squared gradient magnitude, in fixed point.
 
     Parameters
     ----------
@@ -55,17 +73,31 @@ def squared_gradients(image, weights, start, stop, scale, rows):
         The box.
     scale : float
         Fixed-point units per unit of squared gradient; no voxel may have more than 2**51.
-    rows : int64 (rows of the box,)
-        Written. A sum of integers is the same in any order.
+    totals : int64 (2,)
+        Written: the sum is ``totals[0] 2**24 + totals[1]``. A sum of integers is the same in any order.
     """
-    nz, ny = image.shape[0], image.shape[1]
-    dy = stop[1] - start[1]
-    for row in prange(rows.size):
-        z = row // dy + start[0]
-        y = row % dy + start[1]
-        rear, front = image[max(z - 1, 0), y], image[min(z + 1, nz - 1), y]
-        upper, lower = image[z, max(y - 1, 0)], image[z, min(y + 1, ny - 1)]
-        rows[row] = _squares(image[z, y], rear, front, upper, lower, start[2], stop[2], weights, scale)
+    rows = np.empty((stop[0] - start[0]) * (stop[1] - start[1]), np.int64)
+    _rows_of_squares(image, weights, start, stop, scale, rows)
+    totals[0], totals[1] = (rows >> 24).sum(), (rows & 0xFFFFFF).sum()
+
+
+def inverse_mean(totals, count, units, doubled, inverse):
+    """The factor in the exponent of a flux, from the sum of squared gradients.
+
+    Parameters
+    ----------
+    totals : int64 (2,)
+        See `squared_gradients`.
+    count : int
+        Voxels of the volume.
+    units : float
+        Fixed-point units per unit of squared gradient.
+    doubled : float
+        ``2 conductance**2``.
+    inverse : float32 (1,)
+        Written: ``-1 / (2 conductance**2 G)`` with G the mean squared gradient; 1 where G is not above 0.
+    """
+    inverse[0] = inverse_of_mean(totals[0], totals[1], count, units, doubled)
 
 
 @compiled()
@@ -158,23 +190,7 @@ def _task(image, factors, start, first_z, end_z, first_y, end_y, out):
 
 
 @compiled(parallel=True)
-def step(image, weights, inverse, time_step, start, out):
-    """One explicit step of gradient anisotropic diffusion in a box.
-
-    Parameters
-    ----------
-    image : float32 (Z, Y, X)
-        Ends of the array count as ends of the image; the box must lie at least one voxel inside elsewhere.
-    weights : 3 float32
-        1 / spacing along z, y, x.
-    inverse : float32
-        ``-1 / (2 conductance**2 G)`` with G the mean squared gradient of the whole volume.
-    time_step : float32
-    start : 3 ints
-        First voxel of the box.
-    out : float32, shape of the box
-        Written.
-    """
+def _step(image, weights, inverse, time_step, start, out):
     dz, dy = out.shape[0], out.shape[1]
     z0, y0 = start[0], start[1]
     blocks = (dy + _ROWS - 1) // _ROWS
@@ -184,3 +200,26 @@ def step(image, weights, inverse, time_step, start, out):
         end_z, end_y = min(z + _PLANES, dz), min(y + _ROWS, dy)
         factors = face_factors(weights, inverse, time_step)
         _task(image, factors, start, z + z0, end_z + z0, y + y0, end_y + y0, out)
+
+
+def step(image, weights, inverse, time_step, start, out):
+    """One explicit step of gradient anisotropic diffusion in a box.
+
+    Parameters
+    ----------
+    image : float32 (Z, Y, X)
+        Ends of the array count as ends of the image; the box must lie at least one voxel inside elsewhere.
+    weights : 3 float32
+        1 / spacing along z, y, x.
+    inverse : float32 (1,)
+        See `inverse_mean`; above 0, the box is copied.
+    time_step : float32
+    start : 3 ints
+        First voxel of the box.
+    out : float32, shape of the box
+        Written.
+    """
+    if inverse[0] > 0:
+        out[:] = image[tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))]
+    else:
+        _step(image, weights, inverse[0], time_step, start, out)
