@@ -68,7 +68,8 @@ def namespace_for(device: Device) -> Namespace:
     return Namespace(np, importlib.import_module("scipy.ndimage"), device)
 
 
-def _is_cupy(array: Any) -> bool:
+def is_on_gpu(array: Any) -> bool:
+    """Whether an array lives on a GPU."""
     return type(array).__module__.partition(".")[0] == "cupy"
 
 
@@ -80,7 +81,7 @@ def namespace_of(*arrays: Array) -> Namespace:
     InputError
         If they live on different devices: fastseg never moves data behind the caller's back.
     """
-    devices = {Device("cuda", int(a.device.id)) if _is_cupy(a) else Device("cpu") for a in arrays}
+    devices = {Device("cuda", int(a.device.id)) if is_on_gpu(a) else Device("cpu") for a in arrays}
     if len(devices) > 1:
         names = ", ".join(sorted(map(str, devices)))
         raise InputError(
@@ -91,7 +92,7 @@ def namespace_of(*arrays: Array) -> Namespace:
 
 def to_host(array: Array) -> np.ndarray:
     """`array` as a numpy array; no copy if it already is one."""
-    return array.get() if _is_cupy(array) else np.asarray(array)
+    return array.get() if is_on_gpu(array) else np.asarray(array)
 
 
 def to_device(array: Array, device: Device) -> Array:

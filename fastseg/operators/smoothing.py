@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from fastseg.arrays import namespace_of
+from fastseg.arrays.deferred import held_array, kept_on_device
 from fastseg.arrays.filters import gaussian_filter
 from fastseg.operators.spec import Input, Listed, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
@@ -130,22 +132,28 @@ def _inner(core: Box, box: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(s.start for s in keep), tuple(s.stop for s in keep)
 
 
-def _gradient_chunk(block: Block) -> tuple[int, int]:
+def _gradient_chunk(block: Block) -> tuple[Any, int]:
+    """Sum of the squared gradients of a block in fixed point, left where the block lives, and its voxels."""
     start, stop = _inner(block.place.core, block.place.box)
     scale = _units(block.values[0], block.params)
-    rows = block.ns.xp.empty((stop[0] - start[0]) * (stop[1] - start[1]), np.int64)
+    totals = block.ns.xp.empty(2, np.int64)
     kernel = block.ns.kernel("diffusion")
-    kernel.squared_gradients(block.arrays[0], _weights(block.params), start, stop, scale, rows)
-    return (int((rows >> 24).sum()) << 24) + int((rows & 0xFFFFFF).sum()), block.place.core.size
+    kernel.squared_gradients(block.arrays[0], _weights(block.params), start, stop, scale, totals)
+    return kept_on_device(totals), block.place.core.size
 
 
-def _gradient_combine(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    return a[0] + b[0], a[1] + b[1]
+def _gradient_combine(a: tuple[Any, int], b: tuple[Any, int]) -> tuple[Any, int]:
+    return kept_on_device(held_array(a[0]) + held_array(b[0])), a[1] + b[1]
 
 
-def _gradient_finalize(partial: tuple[int, int], values: tuple[Any, ...], params: DiffusionParams) -> float:
-    units = _units(values[0], params)
-    return partial[0] / units / partial[1] if units > 0 else 0.0
+def _gradient_finalize(partial: tuple[Any, int], values: tuple[Any, ...], params: DiffusionParams) -> Any:
+    """The factor in the exponent of a flux, (1,) float32, where the sums are; see the kernel `inverse_mean`."""
+    totals = held_array(partial[0])
+    ns = namespace_of(totals)
+    inverse = ns.xp.empty(1, np.float32)
+    doubled = 2 * params.conductance**2
+    ns.kernel("diffusion").inverse_mean(totals, partial[1], _units(values[0], params), doubled, inverse)
+    return kept_on_device(inverse)
 
 
 _MEAN_SQUARED_GRADIENT = Reduce(_gradient_chunk, _gradient_combine, _gradient_finalize, _one_voxel)
@@ -153,12 +161,11 @@ _MEAN_SQUARED_GRADIENT = Reduce(_gradient_chunk, _gradient_combine, _gradient_fi
 
 def _diffuse(block: Block) -> Array:
     (image,) = block.arrays
-    (mean,) = block.values
-    if mean <= 0:
+    inverse = block.ns.put(held_array(block.values[0]))
+    if not block.ns.on_gpu and inverse[0] > 0:
         return image
     start, _ = _inner(block.place.core, block.place.box)
     out = block.ns.xp.empty(block.place.core.shape, np.float32)
-    inverse = np.float32(-1 / (2 * block.params.conductance**2 * mean))
     step = np.float32(block.params.time_step)
     block.ns.kernel("diffusion").step(image, _weights(block.params), inverse, step, start, out)
     return out

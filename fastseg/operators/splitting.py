@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from fastseg.arrays import Device, namespace_for, to_host, usable_cores
+from fastseg.arrays.host_steps import declare_host_step
 from fastseg.errors import UsageError
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Objects, Whole
@@ -32,6 +33,8 @@ _COPIED = 16.0
 """Bytes a voxel of the box that a flood on the host copies: labels, seeds, distances, and the result."""
 _COPY_RATE = 8e9
 """Bytes a second of such a copy, from and to ordinary memory."""
+_COPIES = 4e-4
+"""Seconds that four copies take whatever their size: the device is waited for, and memory is taken on the host."""
 
 
 def flood_on_device(sizes: np.ndarray, levels: int, voxels: int, cores: int) -> bool:
@@ -39,8 +42,8 @@ def flood_on_device(sizes: np.ndarray, levels: int, voxels: int, cores: int) -> 
 
     A flood is a sequence, so the largest object takes one thread its voxels times a microsecond, 16 times what a core
     of the host takes; but the host must be sent the box first, at 2 ns a voxel. With c cores, the device wins while
-    the largest object has less than about ``box / 500 + all objects / (16 c)`` voxels: nuclei do, one organelle that
-    pervades a cell does not. The rates are those of common hardware, in round numbers.
+    the largest object has less than about ``400 + box / 500 + all objects / (16 c)`` voxels: nuclei do, one organelle
+    that pervades a cell does not. The rates are those of common hardware, in round numbers.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def flood_on_device(sizes: np.ndarray, levels: int, voxels: int, cores: int) -> 
         return False
     largest, total = float(sizes.max()), float(sizes.sum())
     device = max(_DEVICE_VOXEL * largest, total / _DEVICE_RATE)
-    host = _HOST_VOXEL * max(largest, total / cores) + _COPIED * voxels / _COPY_RATE
+    host = _HOST_VOXEL * max(largest, total / cores) + _COPIED * voxels / _COPY_RATE + _COPIES
     return device <= host
 
 
@@ -210,6 +213,7 @@ def _flood_objects(block: Block, labels: Array, count: int) -> Array:
     if flood_on_device(known.sizes[known.flooded], int(known.levels.sum()), labels.size, usable_cores()):
         split.cut_objects(labels, count, seeds, squared, out, known)
         return out
+    declare_host_step(ns, "flood of objects", "one thread would take longer for the largest object")
     host = namespace_for(Device("cpu")).kernel("split")
     flooded = np.empty(labels.shape, np.dtype(seeds.dtype))
     host.cut_objects(to_host(labels), count, to_host(seeds), to_host(squared), flooded)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.arrays.host_steps import declare_host_step
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
 from fastseg.tiling.components import find_components
@@ -248,6 +249,7 @@ class Engine:
         box = Box.whole(volumes[0].shape)
         arrays = tuple(load(v, Box.whole(v.shape), self.ns) for v in volumes)
         if ns is not self.ns:
+            declare_host_step(self.ns, rule.compute.__name__.strip("_"), "one queue orders the whole volume")
             arrays = tuple(to_host(a) for a in arrays)
         result = self.ns.xp.asarray(
             rule.compute(Block(arrays, values, params, Place(box, box, box.shape), ns))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.arrays.host_steps import declare_host_step
 from fastseg.arrays.labels import lookup
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
@@ -133,6 +134,10 @@ class ObjectPass:
         if not len(item.own):
             out = xp.zeros(item.core.shape, self.dtype)
         elif self.rule.compute_many is None:
+            assert self.rule.compute is not None
+            declare_host_step(
+                self.ns, self.rule.compute.__name__.strip("_"), "objects are computed one by one"
+            )
             out = self._one_by_one(item)
         else:
             place = self._grown(item.core)
@@ -225,6 +230,7 @@ class ObjectPass:
         self, number: int, box: Box, found: dict[int, list[tuple[np.ndarray, np.ndarray]]]
     ) -> None:
         """Compute an object whose box is too large from its voxels alone."""
+        declare_host_step(self.ns, f"object {number}", "its box does not fit into the memory budget")
         packed = gather_object(self.components, number, box, self.volumes)
         if self.rule.packed is None or self.limit is None or len(packed.positions) > self.limit:
             raise UsageError(_too_wide(number, box, len(packed.positions), self.limit))

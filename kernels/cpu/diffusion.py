@@ -9,7 +9,13 @@ import numpy as np
 from fastseg.kernels.cpu.rows import fill
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import spread
-from fastseg.kernels.voxel.diffusion import face_factors, face_flux, fixed_point, squared_gradient
+from fastseg.kernels.voxel.diffusion import (
+    face_factors,
+    face_flux,
+    fixed_point,
+    inverse_of_mean,
+    squared_gradient,
+)
 
 _ROWS = 32
 _PLANES = 32
@@ -43,7 +49,8 @@ def _squares(row, rear, front, upper, lower, start, stop, weights, scale):
 
 
 @compiled
-def _squared_gradients(begin, end, image, weights, start, stop, scale, rows):
+def _rows_of_squares(begin, end, image, weights, start, stop, scale, rows):
+    """Sums over the rows of a box."""
     nz, ny = image.shape[0], image.shape[1]
     dy = stop[1] - start[1]
     for row in range(begin, end):
@@ -54,8 +61,8 @@ def _squared_gradients(begin, end, image, weights, start, stop, scale, rows):
         rows[row] = _squares(image[z, y], rear, front, upper, lower, start[2], stop[2], weights, scale)
 
 
-def squared_gradients(image, weights, start, stop, scale, rows):
-    """Sums over the rows of a box of the squared gradient magnitude, in fixed point.
+def squared_gradients(image, weights, start, stop, scale, totals):
+    """The sum over a box of the squared gradient magnitude, in fixed point.
 
     Parameters
     ----------
@@ -67,10 +74,31 @@ def squared_gradients(image, weights, start, stop, scale, rows):
         The box.
     scale : float
         Fixed-point units per unit of squared gradient; no voxel may have more than 2**51.
-    rows : int64 (rows of the box,)
-        Written. A sum of integers is the same in any order.
+    totals : int64 (2,)
+        Written: the sum is ``totals[0] 2**24 + totals[1]``. A sum of integers is the same in any order.
     """
-    spread(_squared_gradients, len(rows), image, weights, start, stop, scale, rows)
+    rows = np.empty((stop[0] - start[0]) * (stop[1] - start[1]), np.int64)
+    spread(_rows_of_squares, len(rows), image, weights, start, stop, scale, rows)
+    totals[0], totals[1] = (rows >> 24).sum(), (rows & 0xFFFFFF).sum()
+
+
+def inverse_mean(totals, count, units, doubled, inverse):
+    """The factor in the exponent of a flux, from the sum of squared gradients.
+
+    Parameters
+    ----------
+    totals : int64 (2,)
+        See `squared_gradients`.
+    count : int
+        Voxels of the volume.
+    units : float
+        Fixed-point units per unit of squared gradient.
+    doubled : float
+        ``2 conductance**2``.
+    inverse : float32 (1,)
+        Written: ``-1 / (2 conductance**2 G)`` with G the mean squared gradient; 1 where G is not above 0.
+    """
+    inverse[0] = inverse_of_mean(totals[0], totals[1], count, units, doubled)
 
 
 @inner
@@ -183,13 +211,16 @@ def step(image, weights, inverse, time_step, start, out):
         Ends of the array count as ends of the image; the box must lie at least one voxel inside elsewhere.
     weights : 3 float32
         1 / spacing along z, y, x.
-    inverse : float32
-        ``-1 / (2 conductance**2 G)`` with G the mean squared gradient of the whole volume.
+    inverse : float32 (1,)
+        See `inverse_mean`; above 0, the box is copied.
     time_step : float32
     start : 3 ints
         First voxel of the box.
     out : float32, shape of the box
         Written.
     """
+    if inverse[0] > 0:
+        out[:] = image[tuple(slice(a, a + n) for a, n in zip(start, out.shape, strict=True))]
+        return
     blocks = -(-out.shape[0] // _PLANES) * -(-out.shape[1] // _ROWS)
-    spread(_step, blocks, image, weights, inverse, time_step, start, out)
+    spread(_step, blocks, image, weights, inverse[0], time_step, start, out)

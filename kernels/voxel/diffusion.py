@@ -16,6 +16,8 @@ _C3 = np.float32(0.05550733581185341)
 _C2 = np.float32(0.24022242426872253)
 _C1 = np.float32(0.6931470036506653)
 _ONE = np.float32(1.0)
+_FIRST, _NEXT = np.uint64(0), np.uint64(1)
+_CUT, _BELOW_CUT = np.int64(24), np.int64((1 << 24) - 1)
 _HALF = np.float32(0.5)
 
 
@@ -113,39 +115,36 @@ def fixed_point(value, scale):
 
 @njit
 def squared_gradient_at(u, weights, z, y, x):
-    """`squared_gradient` of a voxel of an array."""
-    nz, ny, nx = u.shape
-    a = u[min(z + 1, nz - 1), y, x] - u[max(z - 1, 0), y, x]
-    b = u[z, min(y + 1, ny - 1), x] - u[z, max(y - 1, 0), x]
-    c = u[z, y, min(x + 1, nx - 1)] - u[z, y, max(x - 1, 0)]
+    """`squared_gradient` of a voxel of an array; its place in unsigned numbers."""
+    nz, ny, nx = np.uint64(u.shape[0]), np.uint64(u.shape[1]), np.uint64(u.shape[2])
+    z0, y0, x0 = (
+        z - _NEXT if z > _FIRST else z,
+        y - _NEXT if y > _FIRST else y,
+        x - _NEXT if x > _FIRST else x,
+    )
+    z1, y1, x1 = min(z + _NEXT, nz - _NEXT), min(y + _NEXT, ny - _NEXT), min(x + _NEXT, nx - _NEXT)
+    a = u[z1, y, x] - u[z0, y, x]
+    b = u[z, y1, x] - u[z, y0, x]
+    c = u[z, y, x1] - u[z, y, x0]
     return squared_gradient(a, b, c, weights)
 
 
-@njit
-def z_face(u, z, y, x, factors):
-    """Flux from voxel (z, y, x) to (z + 1, y, x)."""
-    ny, nx = u.shape[1], u.shape[2]
-    y0, y1, x0, x1 = max(y - 1, 0), min(y + 1, ny - 1), max(x - 1, 0), min(x + 1, nx - 1)
-    a = (u[z, y1, x] - u[z, y0, x]) + (u[z + 1, y1, x] - u[z + 1, y0, x])
-    b = (u[z, y, x1] - u[z, y, x0]) + (u[z + 1, y, x1] - u[z + 1, y, x0])
-    return face_flux(u[z + 1, y, x] - u[z, y, x], a, b, factors)
+@njit(error_model="numpy")
+def inverse_of_mean(upper, lower, count, units, doubled):
+    """The factor ``-1 / (2 conductance**2 G)`` of `face_factors`, float32; 1, which no G gives, where G is not above 0.
 
-
-@njit
-def y_face(u, z, y, x, factors):
-    """Flux from voxel (z, y, x) to (z, y + 1, x)."""
-    nz, nx = u.shape[0], u.shape[2]
-    z0, z1, x0, x1 = max(z - 1, 0), min(z + 1, nz - 1), max(x - 1, 0), min(x + 1, nx - 1)
-    a = (u[z1, y, x] - u[z0, y, x]) + (u[z1, y + 1, x] - u[z0, y + 1, x])
-    b = (u[z, y, x1] - u[z, y, x0]) + (u[z, y + 1, x1] - u[z, y + 1, x0])
-    return face_flux(u[z, y + 1, x] - u[z, y, x], a, b, factors)
-
-
-@njit
-def x_face(u, z, y, x, factors):
-    """Flux from voxel (z, y, x) to (z, y, x + 1)."""
-    nz, ny = u.shape[0], u.shape[1]
-    z0, z1, y0, y1 = max(z - 1, 0), min(z + 1, nz - 1), max(y - 1, 0), min(y + 1, ny - 1)
-    a = (u[z1, y, x] - u[z0, y, x]) + (u[z1, y, x + 1] - u[z0, y, x + 1])
-    b = (u[z, y1, x] - u[z, y0, x]) + (u[z, y1, x + 1] - u[z, y0, x + 1])
-    return face_flux(u[z, y, x + 1] - u[z, y, x], a, b, factors)
+    Parameters
+    ----------
+    upper, lower : int64
+        The sum of all squared gradients in fixed point is ``upper 2**24 + lower``.
+    count : int64
+        Voxels of the volume.
+    units : float64
+        Fixed-point units per unit of squared gradient.
+    doubled : float64
+        ``2 conductance**2``.
+    """
+    # below 2**53 after the carry, so that the sum is rounded once, as that of an integer of any size is
+    high, low = np.float64(upper + (lower >> _CUT)), np.float64(lower & _BELOW_CUT)
+    mean = (high * 16777216.0 + low) / units / np.float64(count) if units > 0.0 else 0.0
+    return np.float32(-1.0 / (doubled * mean)) if mean > 0.0 else _ONE

@@ -235,6 +235,43 @@ def planes() -> None:
                 np.testing.assert_allclose(a, b, atol=4e-6)  # matrices of up to 9, a few ulp each
 
 
+def diffusion() -> None:
+    from fastseg.kernels.cpu import diffusion as cpu
+    from fastseg.kernels.cuda import diffusion as cuda
+
+    weights = (np.float32(1.0), np.float32(0.5), np.float32(2.0))
+    small = {"ACROSS": 4, "DOWN": 3, "_AREA": 12, "_TWO_AREAS": 24, "_PLANES": 2, "ALONG_ROW": np.uint64(4)}
+    with _with_threads(cuda), patch.multiple(cuda, **small):
+        for shape in ((5, 5, 6), (1, 4, 7), (2, 1, 3), (3, 2, 1)):
+            image = _image(shape)
+            for start, stop in (
+                ((0, 0, 0), shape),
+                (tuple(int(n > 2) for n in shape), tuple(n - (n > 2) for n in shape)),
+            ):
+                totals = [np.full(2, 7, np.int64) for _ in range(2)]
+                for kernel, target in zip((cpu, cuda), totals, strict=True):
+                    kernel.squared_gradients(image, weights, start, stop, 2.0**20, target)
+                sums = [(int(a) << 24) + int(b) for a, b in totals]
+                size = int(np.prod([b - a for a, b in zip(start, stop, strict=True)]))
+                assert abs(sums[0] - sums[1]) <= size  # float32 is rounded once less where it is fused
+                for factor in (-2.5, 1.0):
+                    found = [
+                        np.full([b - a for a, b in zip(start, stop, strict=True)], np.nan, np.float32)
+                        for _ in "ab"
+                    ]
+                    arguments = (image, weights, np.full(1, factor, np.float32), np.float32(0.0625), start)
+                    for kernel, target in zip((cpu, cuda), found, strict=True):
+                        kernel.step(*arguments, target)
+                    np.testing.assert_allclose(found[0], found[1], rtol=3e-7)
+                    inner = image[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+                    assert np.array_equal(found[1], inner) == (factor > 0)
+    inverse = [np.full(1, np.nan, np.float32) for _ in range(2)]
+    for totals in (np.array([12345678901, 98765432109876]), np.zeros(2, np.int64)):
+        for kernel, target in zip((cpu, cuda), inverse, strict=True):
+            kernel.inverse_mean(totals, 10**9, 3.7e11, 2.88, target)
+        np.testing.assert_array_equal(*inverse)
+
+
 if __name__ == "__main__":
     set_up()
     globals()[sys.argv[1]]()

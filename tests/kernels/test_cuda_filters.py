@@ -20,6 +20,7 @@ CASES = (
     "halves",
     "eigenvalues",
     "planes",
+    "diffusion",
 )
 
 

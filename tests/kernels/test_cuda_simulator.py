@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import ROOT
 
-CASES = ("diffusion", "response")
+CASES = ("response",)
 
 
 @pytest.mark.parametrize("case", CASES)

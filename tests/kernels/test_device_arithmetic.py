@@ -60,7 +60,7 @@ def test_filaments(name: str, sigma: float) -> None:
     _volume(smooth, np.float32(sigma**2), middle, last)
     _respond(np.where(last < 0, middle, 0).ravel(), last.min(), found.reshape(-1))
     expected = function_of("jerman_vesselness")(image, sigmas=[sigma])
-    # where the outer two have one magnitude and opposite signs, rounding decides which is the last: not compared singly
+    # not compared singly: of outer values of one magnitude and opposite signs, rounding decides which is the last
     for cutoff in (0.02, 0.05, 0.1, 0.2):
         assert (expected > cutoff).any()
         assert dice(found > cutoff, expected > cutoff) >= 0.9999

@@ -18,7 +18,7 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int | None]]:
     """Kernel, argument types, operations in double precision that are meant, and registers it is compiled for."""
     import numba
 
-    from fastseg.kernels.cuda import counting, gaussian, statistics, vesselness
+    from fastseg.kernels.cuda import counting, diffusion, gaussian, statistics, vesselness
 
     i4, f8, i8, f4, yes = numba.int32, numba.float64, numba.int64, numba.float32, numba.boolean
     image, lines, weights = f4[:, :, ::1], f4[:, ::1], f4[::1]
@@ -42,6 +42,16 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int | None]]:
         "wide histogram": (counting.wide_histogram_kernel, (image, *box, weights, f8, counts), 4),
         "upper halves": (counting.upper_kernel, (bits, *box, counts), 0),
         "lower halves": (counting.lower_kernel, (bits, *box, i4, i4, i8[:, ::1]), 0),
+    }
+    three = numba.types.UniTuple(f4, 3)
+    found |= {
+        "step": (diffusion.step_kernel, (image, three, weights, f4, *[i8] * 4, image), 0),
+        "gradient": (
+            diffusion.gradient_kernel,
+            (image, three, *box, f8, counts),
+            2,
+        ),  # one to fixed point, twice
+        "inverse": (diffusion.inverse_kernel, (counts, i8, f8, f8, weights), 5),  # one thread
     }
     for name, arguments in {
         "eigen_3d": (image, f4, i8, i8, i8, yes, image, image, table),

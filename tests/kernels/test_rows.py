@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastseg.kernels.cpu import diffusion, vesselness
 from fastseg.kernels.cpu.hessian import WIDTH
@@ -19,7 +21,7 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
 
 def stepped(image: np.ndarray, start: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     out = np.full(shape, np.nan, np.float32)
-    diffusion.step(image, WEIGHTS, np.float32(-2.5), np.float32(0.0625), start, out)
+    diffusion.step(image, WEIGHTS, np.full(1, -2.5, np.float32), np.float32(0.0625), start, out)
     return out
 
 
@@ -58,10 +60,35 @@ def test_squared_gradients_of_a_box(low: tuple[int, int, int], high: tuple[int, 
     for axis, weight in enumerate(WEIGHTS):
         difference = np.roll(padded, -1, axis)[inner] - np.roll(padded, 1, axis)[inner]
         squares += (0.5 * float(weight) * difference) ** 2
-    rows = np.zeros((high[0] - low[0]) * (high[1] - low[1]), np.int64)
-    diffusion.squared_gradients(image, WEIGHTS, low, high, 2.0**30, rows)
-    expected = cut(squares, low, high).sum(axis=2).ravel()
-    np.testing.assert_allclose(rows / 2.0**30, expected, rtol=1e-6)
+    totals = np.zeros(2, np.int64)
+    diffusion.squared_gradients(image, WEIGHTS, low, high, 2.0**30, totals)
+    found = (int(totals[0]) << 24) + int(totals[1])
+    np.testing.assert_allclose(found / 2.0**30, cut(squares, low, high).sum(), rtol=1e-6)
+
+
+@given(
+    st.integers(0, 2**40),
+    st.integers(0, 2**44),
+    st.integers(1, 2**40),
+    st.floats(1e-3, 1e30),
+    st.floats(0.02, 50),
+)
+def test_inverse_of_the_mean_is_that_of_integers_of_any_size(
+    upper: int, lower: int, count: int, units: float, doubled: float
+) -> None:
+    inverse = np.full(1, np.nan, np.float32)
+    diffusion.inverse_mean(np.array([upper, lower]), count, units, doubled, inverse)
+    mean = ((upper << 24) + lower) / units / count
+    with np.errstate(over="ignore"):
+        assert inverse[0] == (np.float32(-1 / (doubled * mean)) if mean > 0 else 1)
+
+
+def test_a_step_without_a_mean_changes_nothing() -> None:
+    image, inverse = noise((3, 4, 5)), np.full(1, np.nan, np.float32)
+    diffusion.inverse_mean(np.zeros(2, np.int64), 60, 0.0, 2.88, inverse)
+    out = np.full((2, 3, 3), np.nan, np.float32)
+    diffusion.step(image, WEIGHTS, inverse, np.float32(0.0625), (1, 1, 1), out)
+    np.testing.assert_array_equal(out, image[1:, 1:, 1:4])
 
 
 def values(image: np.ndarray, dimensions: int) -> tuple[np.ndarray, ...]:
