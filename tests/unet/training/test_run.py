@@ -381,3 +381,14 @@ def test_the_reference_optimizer_starts_anew_every_epoch(data: Path, tmp_path: P
         _, found = state.load_state(tmp_path / name / "state.pt")
         counts[name] = {float(moments["step"]) for moments in found["optimizer"]["state"].values()}
     assert counts == {"once": {4.0}, "anew": {2.0}}
+
+
+def test_a_lowered_rate_stays_lowered_in_a_run_that_goes_on(data: Path, tmp_path: Path) -> None:
+    # the rate is far too small to improve anything, so that every validation after the first lowers it
+    rich = {**RICH, "optimizer__learning_rate": 1e-9, "optimizer__average": None}
+    whole = train(tiny(data, **rich), tmp_path / "whole")
+    rates = [row["learning_rate"] for row in whole.history]
+    assert rates[2] < rates[1]
+    with pytest.raises(Killed):
+        train(tiny(data, **rich), tmp_path / "run", killed_at(3, 0))
+    assert [row["learning_rate"] for row in resume(tmp_path / "run").history] == rates
