@@ -154,8 +154,9 @@ def _settings(
     config: Path | None, options: dict[str, Any], changes: list[str], compat: bool
 ) -> tuple[TrainSettings, Path | None, tuple[str, ...]]:
     """Settings, the folder that a configuration of the reference names, and what to say about it."""
-    from fastseg.unet.training.config import changed, parse_settings, placed, read_yaml
+    from fastseg.unet.training.config import changed, parse_settings, placed
     from fastseg.unet.training.reference_config import is_reference_config, read_reference
+    from fastseg.unet.yaml_file import read_yaml
 
     tree: dict[str, Any] = {}
     folder: Path | None = None

@@ -12,6 +12,7 @@ from fastseg.screen.predict_config_recipes import read_normalization
 from fastseg.unet.model_info import Selection
 from fastseg.unet.networks.registry import NETWORKS
 from fastseg.unet.normalization import Recipe
+from fastseg.unet.yaml_file import read_yaml
 
 _KEYS = (
     *("model", "model_path", "nchannel", "nclass", "OutputCh", "size_in", "size_out", "OutputDir", "InputCh"),
@@ -49,22 +50,8 @@ def read_config(path: str | Path, *, compat: bool = False) -> tuple[list[Path], 
     UsageError
         If its folder holds no image of its type.
     """
-    import yaml
-
     file = Path(path)
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" (line {mark.line + 1})"
-        raise UsageError(
-            f"{file} is not valid YAML{where}: {getattr(error, 'problem', None) or 'plain values only'}"
-        ) from None
-    if not isinstance(found, Mapping):
-        raise UsageError(f"{file} is no configuration: a mapping of keys to values is needed")
-    config = _Config(found)
+    config = _Config(read_yaml(file))
     fields = config.fields(compat)
     if config.problems:
         raise Problems(str(file), config.problems)

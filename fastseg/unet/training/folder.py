@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 from fastseg.errors import ReadError, UsageError, WriteError
 from fastseg.io.atomic import atomic_output, prepare_directory
 from fastseg.unet.model import make_model, save_model
-from fastseg.unet.training.config import dump, parse_settings, read_yaml
+from fastseg.unet.training.config import dump, parse_settings
 from fastseg.unet.training.prepare import Plan
 from fastseg.unet.training.split import Split
+from fastseg.unet.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from fastseg.unet.training.optimize import Optimization

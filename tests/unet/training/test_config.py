@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from fastseg.errors import Problems, UsageError
-from fastseg.unet.training.config import changed, describe, dump, parse_settings, placed, read_yaml
+from fastseg.unet.training.config import changed, describe, dump, parse_settings, placed
 from fastseg.unet.training.settings import TrainSettings
+from fastseg.unet.yaml_file import read_yaml
 
 trees = st.fixed_dictionaries(
     {},

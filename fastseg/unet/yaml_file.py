@@ -1,0 +1,35 @@
+"""Configuration files in YAML, the reference's and this program's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastseg.errors import UsageError
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A configuration file as a mapping, its meaning not looked at.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read or is no mapping.
+    """
+    import yaml
+
+    file = Path(path)
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" (line {mark.line + 1})"
+        raise UsageError(
+            f"{file} is not valid YAML{where}: {getattr(error, 'problem', None) or 'plain values only'}"
+        ) from None
+    if not isinstance(found, Mapping):
+        raise UsageError(f"{file} is no configuration: a mapping of keys to values is needed")
+    return dict(found)
