@@ -333,7 +333,7 @@ def test_too_little_memory_means_smaller_patches(error: Exception, monkeypatch: 
 
 
 def test_smaller_patches_stay_within_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, tile = noise(4, 40, 70), (4, 40, 36)
+    image, tile = noise(7, 40, 70), (2, 40, 36)
     expected = predict(small_model(), image, device="cpu").array()
     forgetful(monkeypatch, MemoryError(), 75 * 75)
     found = predict(small_model(), image, device="cpu", engine=Engine(tile))

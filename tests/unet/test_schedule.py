@@ -23,7 +23,8 @@ def pooled_along_z() -> Graph:
     """A network with everything that a graph may hold: pooling along Z, both kinds of skips, a cropped second head."""
     build = GraphBuilder(2)
     skip = build.relu("relu1", build.conv("conv1", "image", 4))
-    low = build.relu("relu2", build.conv("conv2", build.pool("pool", skip, (2, 2, 2)), 4))
+    inner = build.conv("conv2", build.pool("pool", skip, (2, 2, 2)), 4)
+    low = build.add("sum", build.relu("relu2", inner), inner)  # read twice: not to be changed in place
     up = build.up("up", low, 4, (2, 2, 2))
     joined = build.join("join", up, skip)
     added = build.add("add", build.conv("conv3", joined, 4), build.conv("shortcut", joined, 4, 1))
