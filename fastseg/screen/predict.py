@@ -241,6 +241,10 @@ def _notes(stack: Stack, plan: PredictPlan) -> list[str]:
                 f"voxels are {sizes[0]} micrometres, those of the training {sizes[1]}: --resize {asked} brings them "
                 "to the same size"
             )
+    if plan.settings.normalization is None and plan.model.info.normalization is None:
+        notes.append(
+            "how images were normalised in training is not known: this one is taken as it is; see --normalize"
+        )
     return notes
 
 

@@ -440,3 +440,12 @@ def test_what_is_missing_is_named(tmp_path: Path, cli: Cli) -> None:
     result = cli("predict", "--config", tmp_path / "a.yaml", "--threshold", "0.5", "-m", "x")
     assert result.exit_code == 2
     assert "--model, --threshold: a configuration file decides this" in result.output
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_model_that_does_not_say_how_images_were_normalised(said: bool, cli: Cli, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.ome.tif", image())
+    model = write_model(tmp_path, normalization=None)
+    done = run(cli, path, "-m", model, "-o", tmp_path / "out", *(("--normalize", "none") if said else ()))
+    note = "how images were normalised in training is not known: this one is taken as it is; see --normalize"
+    assert (note in " ".join(done.split())) is not said
