@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import Namespace
+from fastseg.arrays.host_steps import host_steps
 from fastseg.errors import InputError, UsageError
 from fastseg.operators.registry import get_operator
 from fastseg.operators.run import execute
@@ -154,7 +155,10 @@ def run_workflow(
     for i, step in enumerate(steps):
         on_step(StepEvent(step.id, step.operator, i, len(steps)))
         started = perf_counter()
-        known[step.id] = run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
+        with host_steps() as on_host:
+            known[step.id] = run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
+        reasons = dict.fromkeys(found.reason for found in on_host)
+        outcome.notes += [f"step '{step.id}' ran on the host, not on the GPU: {reason}" for reason in reasons]
         outcome.seconds[step.id] = perf_counter() - started
         if step.id in keep:
             outcome.steps[step.id] = _array(known[step.id])
