@@ -1,7 +1,7 @@
 """Runs workflows on a rule-made volume under a memory budget, as a user would, beside the same workflows in memory.
 
     python -m bench.large [--side 512] [--memory 2GiB] [--workflows sec61b,npm1,cetn2] [--workers 0,1,2]
-                          [--small 256] [--compare] [--volumes DIR]
+                          [--threads N] [--small 256] [--compare] [--volumes DIR]
 
 Every run is a process of its own. Seconds are those of the image (reading, computing, writing), as the command prints
 them; peak memory is the largest resident size that the system recorded for each process, workers one by one. `--small`
@@ -12,6 +12,7 @@ bench/results/<device>/large-<side>.json and .md, beside the workflows that were
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -67,14 +68,17 @@ def peaks_of(process: psutil.Process, found: dict[int, int]) -> None:
             found[one.pid] = max(found.get(one.pid, 0), int(match.group(1)) * 1024)
 
 
-def segment(image: Path, workflow: str, output: Path, extra: list[str]) -> dict[str, Any]:
+def segment(
+    image: Path, workflow: str, output: Path, extra: list[str], threads: int | None = None
+) -> dict[str, Any]:
     """Segment in a process of its own: seconds, and the peak memory of every process, the largest first."""
+    environment = {**os.environ, **({"NUMBA_NUM_THREADS": str(threads)} if threads else {})}
     command = [
         *(sys.executable, "-m", "fastseg", "segment", str(image), "-w", workflow),
         *("-o", str(output), "--format", "ome-zarr", *extra),
     ]
     with tempfile.TemporaryFile("w+") as log:
-        running = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        running = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         peaks: dict[int, int] = {}
         while running.poll() is None:
             try:
@@ -136,6 +140,7 @@ def main() -> None:
     parser.add_argument("--memory", default="2GiB")
     parser.add_argument("--workflows", default="sec61b,npm1,cetn2")
     parser.add_argument("--workers", default="0", help="numbers of worker processes, with commas")
+    parser.add_argument("--threads", type=int, help="cores of every process, by default its share of all")
     parser.add_argument("--compare", action="store_true", help="segment the large volume in memory, too")
     parser.add_argument("--folder", type=Path, help="where volumes and results are made")
     parser.add_argument("--volumes", type=Path, help="where volumes are kept for later runs")
@@ -165,8 +170,8 @@ def measure(workflow: str, image: Path, small: Path, folder: Path, options: Any)
     """All runs of one workflow."""
     rows: dict[str, Any] = {}
 
-    def run(label: str, source: Path, side: int, output: Path, extra: list[str]) -> None:
-        rows[label] = {"side": side, "date": today(), **segment(source, workflow, output, extra)}
+    def run(label: str, source: Path, side: int, output: Path, extra: list[str], threads: Any = None) -> None:
+        rows[label] = {"side": side, "date": today(), **segment(source, workflow, output, extra, threads)}
         print(workflow, label, json.dumps(rows[label]), flush=True)
 
     segment(small, workflow, folder / f"{workflow}-first", [])  # kernels are compiled
@@ -178,7 +183,9 @@ def measure(workflow: str, image: Path, small: Path, folder: Path, options: Any)
         label = f"{options.memory}, {workers} workers" if workers else f"{options.memory}, threads"
         output = folder / f"{workflow}-{workers}"
         extra = ["--memory", options.memory, "--scratch", str(folder)]
-        run(label, image, options.side, output, [*extra, *(["--workers", str(workers)] if workers else [])])
+        label += f", cores: {options.threads} each" if options.threads else ""
+        extra += ["--workers", str(workers)] if workers else []
+        run(label, image, options.side, output, extra, options.threads)
         if options.compare and "error" not in rows[label]:
             rows[label]["equal"] = same(whole, output)
     return rows
