@@ -14,6 +14,7 @@ import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from bench.quality.stacks import STACKS, Stack
 SETTINGS = Path(__file__).with_name("settings")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--networks", default="small", help=f"files of {SETTINGS.name}/, with commas")
     parser.add_argument("--work", type=Path, help="where runs are kept; a temporary folder by default")
     parser.add_argument("--report", action="store_true", help="write the page from the saved results")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     place = folder_of(processor()) / "quality.json"
     if options.report:
         write_report(json.loads(place.read_text()))
