@@ -1,5 +1,7 @@
 """Peaks and watersheds against definitions written out, scikit-image, and the reference's results."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
@@ -147,6 +149,22 @@ def test_object_by_object_is_the_flood_of_the_whole_volume(kind: str, seed: int)
     )
     np.testing.assert_array_equal(watershed_split(objects, peaks), expected)
     assert len(np.unique(expected)) > 3
+
+
+def test_a_split_holds_four_arrays_beside_its_inputs() -> None:
+    """Seeds, distances, the queue of the flood, and the objects, which become the result."""
+    objects = np.ones((40, 70, 80), bool)
+    objects[:, ::35] = False
+    peaks = np.zeros_like(objects)
+    peaks[20, 15::35, 20] = peaks[20, 15::35, 60] = True
+    expected = watershed_split(objects, peaks)
+    tracemalloc.start()
+    got = watershed_split(objects, peaks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(got, expected)
+    assert len(np.unique(got)) == 5
+    assert peak < 16.6 * objects.size
 
 
 def flooded_in_heap_order(objects: np.ndarray, peaks: np.ndarray) -> np.ndarray:
