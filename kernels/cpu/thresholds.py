@@ -131,17 +131,20 @@ def _count(
     gathered: np.ndarray,
     starts: np.ndarray,
     cuts: np.ndarray,
+    counters: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     first: np.ndarray,
     filled: np.ndarray,
     bins: np.ndarray,
     kept: np.ndarray,
 ) -> None:
-    """Count the bins of pieces of objects; piece k is ``gathered[starts[k]:starts[k + 1]]``."""
+    """Count the bins of pieces of objects; piece k is ``gathered[starts[k]:starts[k + 1]]``.
+
+    Each task has `counters` of its own, all 0, of 32 bits and of 8: those of 8 are a quarter to look through where they
+    suffice. Both come as 64-bit words, too.
+    """
     for task in range(begin, end):
-        counts = np.zeros(_BINS, np.int32)
-        words = counts.view(np.int64)
-        few = np.zeros(_BINS, np.uint8)  # a quarter of the counters to look through where they suffice
-        few_words = few.view(np.int64)
+        counts, words = counters[0][task], counters[1][task]
+        few, few_words = counters[2][task], counters[3][task]
         for k in range(cuts[task], cuts[task + 1]):
             own = gathered[starts[k] : starts[k + 1]]
             if own.shape[0] == 0:
@@ -193,7 +196,9 @@ def _histograms(
     tasks = min(_TASKS * threads.count(), len(size))
     cuts = np.searchsorted(starts, np.arange(tasks + 1) * (starts[-1] / tasks)).astype(np.int64)
     cuts[0], cuts[-1] = 0, len(size)
-    spread(_count, tasks, gathered, starts, cuts, first, filled, bins, kept)
+    counts, few = np.zeros((tasks, _BINS), np.int32), np.zeros((tasks, _BINS), np.uint8)
+    counters = counts, counts.view(np.int64), few, few.view(np.int64)
+    spread(_count, tasks, gathered, starts, cuts, counters, first, filled, bins, kept)
     return (
         _joined(owners, first, filled, bins, kept) if len(owners) > len(low) else (first, filled, bins, kept)
     )
@@ -272,7 +277,7 @@ def _best_split(
     step = (high - low) / _BINS
     last = bins.shape[0] - 1
     for i in range(bins.shape[0]):
-        weights[i] = np.float64(counts[i]) * np.float64(_centre(low, high, step, bins[i]))
+        weights[i] = np.float64(counts[i]) * np.float64(_centre(low, high, step, np.int64(bins[i])))
     total, weight = 0.0, 0.0
     for i in range(last, -1, -1):
         total += np.float64(counts[i])
@@ -280,7 +285,7 @@ def _best_split(
         above[i] = total
         mean_above[i] = weight / total
     total, weight = 0.0, 0.0
-    best, best_bin = 0.0, 0
+    best, best_bin = 0.0, np.int64(0)
     for i in range(last):
         total += np.float64(counts[i])
         weight += weights[i]
