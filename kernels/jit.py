@@ -17,6 +17,8 @@ from pathlib import Path
 
 from numba import config, njit
 
+from fastseg.kernels.linking import KERNEL, PART
+
 _NAME = re.compile(r"kernels-[0-9a-f]{16}")
 _REMOVED = re.compile(r"kernels-[0-9a-f]{16}\.removed-[0-9]+")
 _KEPT = 3
@@ -79,22 +81,19 @@ def remove_old(folder):
 
 def compiled(function):
     """Decorator: compile for the CPU without the interpreter lock, cached on disk where a folder can be written."""
-    return _compiled(function)
+    folder = cache_folder()
+    before = config.CACHE_DIR
+    config.CACHE_DIR = folder  # read when the cache of a function is set up, which is now
+    try:
+        return njit(nogil=True, cache=bool(folder), no_cfunc_wrapper=True, pipeline_class=KERNEL)(function)
+    finally:
+        config.CACHE_DIR = before
 
 
 def inner(function):
     """Decorator: as `compiled`, for what only compiled functions call.
 
-    An entry from Python takes a fifth of the time to compile, so these have none.
+    An entry from Python takes a fifth of the time to compile, so these have none; and they are cached as a part of
+    their callers, not on their own.
     """
-    return _compiled(function, no_cpython_wrapper=True)
-
-
-def _compiled(function, **options):
-    before = config.CACHE_DIR
-    folder = cache_folder()
-    config.CACHE_DIR = folder  # read when the cache of a function is set up, which is now
-    try:
-        return njit(nogil=True, cache=bool(folder), no_cfunc_wrapper=True, **options)(function)
-    finally:
-        config.CACHE_DIR = before
+    return njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, pipeline_class=PART)(function)

@@ -93,38 +93,54 @@ def _runs_of(block: Block, ids: Array) -> tuple[Array, ...]:
     return tuple(block.ns.kernel("object_runs").runs_of_labels(_rows(ids)))
 
 
-def _extremes(block: Block, runs: tuple[Array, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+def _extremes(block: Block, runs: tuple[Array, ...], count: int) -> np.ndarray:
     low, high = block.ns.kernel("object_runs").object_extremes(_rows(block.arrays[0]), *runs, count)
-    return to_host(low), to_host(high)
+    return np.stack([to_host(low), -to_host(high)], axis=1)
 
 
-def _minimum(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> np.ndarray:
-    return _extremes(block, _runs_of(block, ids), count)[0]
+def _extremes_of_labels(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> np.ndarray:
+    return _extremes(block, _runs_of(block, ids), count)
 
 
-def _maximum(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> np.ndarray:
-    return _extremes(block, _runs_of(block, ids), count)[1]
+def _extremes_of_runs(block: Block, runs: Runs) -> np.ndarray:
+    return _extremes(block, (runs.rows, runs.edges, runs.ids), runs.count)
 
 
-def _minimum_of_runs(block: Block, runs: Runs) -> np.ndarray:
-    return _extremes(block, (runs.rows, runs.edges, runs.ids), runs.count)[0]
+def extremes_of(tables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value of every object, from the table "extremes"."""
+    return tables["extremes"][:, 0].copy(), -tables["extremes"][:, 1]
 
 
-def _maximum_of_runs(block: Block, runs: Runs) -> np.ndarray:
-    return _extremes(block, (runs.rows, runs.edges, runs.ids), runs.count)[1]
-
-
-def _histograms(block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]) -> ObjectHistograms:
-    histograms = block.ns.kernel("thresholds").histograms
+def _histograms(block: Block, runs: tuple[Array, ...], tables: Mapping[str, np.ndarray]) -> ObjectHistograms:
     rows = _rows(block.arrays[0])
-    return ObjectHistograms(*histograms(rows, *_runs_of(block, ids), tables["low"], tables["high"]))
+    return ObjectHistograms(*block.ns.kernel("thresholds").histograms(rows, *runs, *extremes_of(tables)))
+
+
+def _histograms_of_labels(
+    block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]
+) -> ObjectHistograms:
+    return _histograms(block, _runs_of(block, ids), tables)
 
 
 def _histograms_of_runs(block: Block, runs: Runs, tables: Mapping[str, np.ndarray]) -> ObjectHistograms:
-    found = block.ns.kernel("thresholds").histograms(
-        _rows(block.arrays[0]), runs.rows, runs.edges, runs.ids, tables["low"], tables["high"]
-    )
-    return ObjectHistograms(*found)
+    return _histograms(block, (runs.rows, runs.edges, runs.ids), tables)
+
+
+def without_small(tables: Mapping[str, np.ndarray], params: Any) -> dict[str, np.ndarray]:
+    """The tables where objects below ``params.min_size`` voxels are of one value, infinity: they have no histogram."""
+    small = tables["size"] < params.min_size
+    one_value = np.array([np.inf, -np.inf], np.float32)
+    return {**tables, "extremes": np.where(small[:, None], one_value, tables["extremes"])}
+
+
+def _large_of_labels(
+    block: Block, ids: Array, count: int, tables: Mapping[str, np.ndarray]
+) -> ObjectHistograms:
+    return _histograms_of_labels(block, ids, count, without_small(tables, block.params))
+
+
+def _large_of_runs(block: Block, runs: Runs, tables: Mapping[str, np.ndarray]) -> ObjectHistograms:
+    return _histograms_of_runs(block, runs, without_small(tables, block.params))
 
 
 def otsu_of_objects(low: np.ndarray, high: np.ndarray, histograms: ObjectHistograms) -> np.ndarray:
@@ -136,11 +152,11 @@ def otsu_of_objects(low: np.ndarray, high: np.ndarray, histograms: ObjectHistogr
     return to_host(namespace_of(*parts).kernel("thresholds").otsu(*parts, low, high))
 
 
-LOW = Table(_minimum, "minimum", np.inf, runs=_minimum_of_runs)
-"""Lowest value of every object."""
+EXTREMES = Table(_extremes_of_labels, "minimum", np.inf, runs=_extremes_of_runs)
+"""Lowest value of every object, and minus the highest one, so that both are merged by the minimum; float32."""
 
-HIGH = Table(_maximum, "maximum", -np.inf, runs=_maximum_of_runs)
-"""Highest value of every object."""
+HISTOGRAMS = Table(_histograms_of_labels, merge=merge, runs_with=_histograms_of_runs)
+"""Histogram of every object; the table "extremes" comes before it."""
 
-HISTOGRAMS = Table(_histograms, merge=merge, runs_with=_histograms_of_runs)
-"""Histogram of every object; the tables "low" and "high" come before it."""
+LARGE_HISTOGRAMS = Table(_large_of_labels, merge=merge, runs_with=_large_of_runs)
+"""The same of objects of at least ``params.min_size`` voxels; the table "size" comes before it, too."""

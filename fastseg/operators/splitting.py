@@ -203,9 +203,13 @@ def _flood_objects(block: Block, labels: Array, count: int) -> Array:
     ns, seeds = block.ns, block.arrays[1]
     distance, split = ns.kernel("distance"), ns.kernel("split")
     wide = np.promote_types(distance.dtype_for(labels.shape), seeds.dtype)
-    squared, out = ns.xp.empty(labels.shape, wide), ns.xp.empty(labels.shape, seeds.dtype)
+    squared = ns.xp.empty(labels.shape, wide)
     distance.squared_distances(labels, distance.FAR, squared)
     distance.from_before_the_first(squared)
+    if not ns.on_gpu and labels.dtype == seeds.dtype:
+        split.cut_objects(labels, count, seeds, squared, labels)
+        return labels
+    out = ns.xp.empty(labels.shape, seeds.dtype)
     if not ns.on_gpu:
         split.cut_objects(labels, count, seeds, squared, out)
         return out

@@ -9,10 +9,18 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from fastseg.arrays.labels import Runs
 from fastseg.arrays.morphology import binary_dilation
 from fastseg.errors import InputError
 from fastseg.operators.boundary import ball
-from fastseg.operators.object_histograms import HIGH, HISTOGRAMS, LOW, otsu_of_objects
+from fastseg.operators.object_histograms import (
+    EXTREMES,
+    HISTOGRAMS,
+    LARGE_HISTOGRAMS,
+    extremes_of,
+    otsu_of_objects,
+    without_small,
+)
 from fastseg.operators.objects import COUNT, SizeParams, keep_large, row_mask
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Table
@@ -106,11 +114,11 @@ class CellWiseParams(Params):
 def _above_global(block: Block) -> Array:
     method = block.params.method
     if method in ("median", "med"):
-        (threshold,) = block.values
+        threshold = block.values[0]
     elif method in ("triangle", "tri"):
         threshold = triangle(block.values[0])
     else:
-        histogram, median = block.values
+        histogram, median = block.values[:2]
         threshold = (np.float32(triangle(histogram)) + np.float32(median)) / np.float32(2)
     return block.arrays[0] > np.float32(threshold)
 
@@ -134,15 +142,16 @@ def _size_tables(params: Any) -> Mapping[str, Table]:
     return {"size": COUNT}
 
 
-def _coarse_links(params: CoarseParams, inputs: tuple[str, ...]) -> list[Link]:
-    image = inputs[0]
+def _whole_links(image: str) -> list[Link]:
+    return [Link("extrema", EXTREMA, (image,)), Link("histogram", HISTOGRAM, (image, "extrema"))]
+
+
+def _global_links(params: CoarseParams, image: str) -> tuple[list[Link], tuple[str, ...]]:
+    """Statistics of the whole image, and the names of those that `_above_global` takes."""
     links: list[Link] = []
     values: tuple[str, ...] = ()
     if params.method not in ("median", "med"):
-        links += [
-            Link("extrema", EXTREMA, (image,)),
-            Link("histogram", HISTOGRAM, (image, "extrema")),
-        ]
+        links += _whole_links(image)
         values += ("histogram",)
     if params.method not in ("triangle", "tri"):
         links += [
@@ -150,6 +159,12 @@ def _coarse_links(params: CoarseParams, inputs: tuple[str, ...]) -> list[Link]:
             Link("median", MEDIAN, (image, "upper")),
         ]
         values += ("median",)
+    return links, values
+
+
+def _coarse_links(params: CoarseParams, inputs: tuple[str, ...]) -> list[Link]:
+    image = inputs[0]
+    links, values = _global_links(params, image)
     keep = Labels(mask=_given, apply=row_mask, decide=keep_large, tables=_size_tables)
     links += [
         Link("above", Local(_above_global), (image, *values)),
@@ -165,17 +180,17 @@ def _mask_input(block: Block) -> Array:
 
 
 def _object_tables(params: Any) -> Mapping[str, Table]:
-    return {"low": LOW, "high": HIGH, "histograms": HISTOGRAMS}
+    return {"extremes": EXTREMES, "histograms": HISTOGRAMS}
 
 
 def _object_cutoffs(
     tables: Mapping[str, Any], count: int, values: tuple[Any, ...], params: Any
 ) -> np.ndarray:
     """The value that a voxel of each object must exceed; infinite for dropped objects and outside."""
-    found = otsu_of_objects(tables["low"], tables["high"], tables["histograms"])
+    found = otsu_of_objects(*extremes_of(tables), tables["histograms"])
     cutoffs = found * np.float32(params.factor)
     if params.global_check:
-        histogram, extrema = values
+        histogram, extrema = values[-2:]
         whole = otsu(histogram, extrema.low if extrema.low == extrema.high else None)
         cutoffs[~(found.astype(np.float64) > 0.333 * whole)] = np.inf
     return cutoffs
@@ -185,21 +200,54 @@ def _above_cutoff(block: Block, rows: Array) -> Array:
     return block.arrays[0] > rows
 
 
-_OBJECT_OTSU = Labels(mask=_mask_input, apply=_above_cutoff, decide=_object_cutoffs, tables=_object_tables)
+def _above_cutoff_of_runs(block: Block, runs: Runs, cutoffs: np.ndarray) -> Array:
+    if block.ns.on_gpu:
+        return _above_cutoff(block, runs.paint(cutoffs))
+    image = block.arrays[0]
+    found = np.empty(image.shape, bool)
+    lines = image.reshape(-1, image.shape[-1]), found.reshape(-1, image.shape[-1])
+    block.ns.kernel("object_runs").above_cutoffs(lines[0], runs.rows, runs.edges, runs.ids, cutoffs, lines[1])
+    return found
+
+
+_OBJECT_OTSU = Labels(
+    mask=_mask_input,
+    apply=_above_cutoff,
+    apply_runs=_above_cutoff_of_runs,
+    decide=_object_cutoffs,
+    tables=_object_tables,
+)
+
+
+def _masked_tables(params: Any) -> Mapping[str, Table]:
+    return {"size": COUNT, **_object_tables(params), "histograms": LARGE_HISTOGRAMS}
+
+
+def _masked_cutoffs(
+    tables: Mapping[str, Any], count: int, values: tuple[Any, ...], params: Any
+) -> np.ndarray:
+    """As `_object_cutoffs`; objects that are too small are of one value there, infinity, and so is their cutoff."""
+    return _object_cutoffs(without_small(tables, params), count, values, params)
+
+
+_MASKED = replace(_OBJECT_OTSU, mask=_above_global, decide=_masked_cutoffs, tables=_masked_tables)
+"""Both halves at once where nothing comes between them: the objects of both are the same, but for those removed."""
 
 
 def _object_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
     image, mask = inputs
     if not params.global_check:
         return [Link("out", _OBJECT_OTSU, (image, mask))]
-    return [
-        Link("extrema", EXTREMA, (image,)),
-        Link("histogram", HISTOGRAM, (image, "extrema")),
-        Link("out", _OBJECT_OTSU, (image, mask, "histogram", "extrema")),
-    ]
+    return [*_whole_links(image), Link("out", _OBJECT_OTSU, (image, mask, "histogram", "extrema"))]
 
 
 def _masked_links(params: MaskedObjectParams, inputs: tuple[str, ...]) -> Sequence[Link]:
+    if not params.dilate:
+        links, values = _global_links(params, inputs[0])
+        if params.global_check:
+            links += [link for link in _whole_links(inputs[0]) if link not in links]
+            values += ("histogram", "extrema")
+        return [*links, Link("out", _MASKED, (inputs[0], *values))]
     coarse = _coarse_links(params, inputs)
     fine = _object_links(params, (inputs[0], coarse[-1].name))
     known = {link.name for link in coarse}

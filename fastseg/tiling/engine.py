@@ -146,6 +146,7 @@ class Engine:
                 for item in gone:
                     if isinstance(item, Volume) and not any(item is given for given in inputs.values()):
                         self.storage.release(item)
+                gone, item = [], None  # the next stage need not find room beside them
         return {name: known[name] for name in wanted}
 
     def _stage(self, stage: Stage, known: Mapping[str, Any], outputs: Mapping[str, Volume]) -> dict[str, Any]:

@@ -67,6 +67,9 @@ class LabelPass:
         decided = decision[self.components.of_tile(number)]
         local = self.components.local
         if isinstance(local, RunVolume):
+            if self.rule.apply_runs is not None:
+                self.output.write(core, self.rule.apply_runs(self._block(core), local.runs(core), decided))
+                return
             rows = local.runs(core).paint(decided)
         else:
             rows = lookup(self.ns, decided, load(local, core, self.ns))

@@ -183,9 +183,10 @@ class ObjectPass:
             which = self.components.which(union, numbers)
             if self.rule.compute_many is not None:
                 core = _box(starts.min(0), stops.max(0))
+                inside = which > 0
                 labels = self._place.xp.asarray(which)
                 result = to_host(self._compute_many(union, core, labels, len(numbers)))
-                self._shelve(union, which > 0, result, found)
+                self._shelve(union, inside, result, found)
                 continue
             arrays = self._read(union)
             for k, (start, stop) in enumerate(zip(starts, stops, strict=True), start=1):

@@ -163,6 +163,9 @@ class Labels:
     apply : callable
         ``apply(block, rows) -> array``: the output, where ``rows`` holds for every voxel the decision on its object;
         it may be `rows` itself, which is its own to change.
+    apply_runs : callable, optional
+        ``apply_runs(block, runs, decided) -> array``: the same as `apply` from the tile's runs and the decisions on its
+        objects, used where labels are held as runs.
     decide : callable
         ``decide(tables, count, values, params) -> array (count + 1,)``: the decision on every object; row 0 is for
         voxels outside all objects.
@@ -183,6 +186,7 @@ class Labels:
     connectivity: Callable[[Any, int], int] = face_connectivity
     planar: Callable[[Any], bool] = in_volume
     background: bool = False
+    apply_runs: Callable[[Block, Runs, np.ndarray], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class Objects:
     compute_many : callable, optional
         ``compute_many(block, labels, count) -> array`` for many objects at once, instead of `compute`; `labels` numbers
         their voxels in the block from 1 to `count`, and is 0 everywhere else, on other objects too. The result is 0
-        outside the objects.
+        outside the objects; it may be `labels` itself, which is its own to change.
     on_device : bool
         `compute_many` takes arrays on any device and gives one there; otherwise arrays on a GPU are brought to the
         host, and the results go back.

@@ -13,7 +13,14 @@ import numpy as np
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import spread
 
-__all__ = ["FAR", "dtype_for", "from_before_the_first", "squared_distances", "squared_in_plane"]
+__all__ = [
+    "FAR",
+    "dtype_for",
+    "from_before_the_first",
+    "nearest_in_plane",
+    "squared_distances",
+    "squared_in_plane",
+]
 
 FAR = 2**30
 """Distance where no background was found."""
@@ -121,6 +128,18 @@ def _across(lines: np.ndarray, held: np.ndarray, cap: int) -> None:
             k += 1
 
 
+@inner
+def nearest_in_plane(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
+    """`squared_in_plane` for compiled loops."""
+    height, width = mask.shape
+    for y in range(height):
+        _along_row(mask[y], out[y])
+    held = np.empty((height, _SIDE_BY_SIDE), out.dtype)
+    for x in range(0, width, _SIDE_BY_SIDE):
+        last = min(x + _SIDE_BY_SIDE, width)
+        _across(out[:, x:last], held[:, : last - x], cap)
+
+
 @compiled
 def squared_in_plane(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
     """Squared distances of a plane's pixels to the nearest zero, on one core.
@@ -134,19 +153,13 @@ def squared_in_plane(mask: np.ndarray, cap: int, out: np.ndarray) -> None:
     out : ndarray of int32 or int64, shape (Y, X)
         Written; all `FAR` where there is no background. See `dtype_for`.
     """
-    height, width = mask.shape
-    for y in range(height):
-        _along_row(mask[y], out[y])
-    held = np.empty((height, _SIDE_BY_SIDE), out.dtype)
-    for x in range(0, width, _SIDE_BY_SIDE):
-        last = min(x + _SIDE_BY_SIDE, width)
-        _across(out[:, x:last], held[:, : last - x], cap)
+    nearest_in_plane(mask, cap, out)
 
 
 @compiled
 def _in_planes(begin: int, end: int, mask: np.ndarray, cap: int, out: np.ndarray) -> None:
     for z in range(begin, end):
-        squared_in_plane(mask[z], cap, out[z])
+        nearest_in_plane(mask[z], cap, out[z])
 
 
 @compiled

@@ -26,10 +26,10 @@ _WORK_OF_RUN = 16
 """A run costs about as much as this many voxels."""
 
 
-@inner
-def _buffer(width: int) -> np.ndarray:
-    """Zeros for the marks of a row, whole words."""
-    return np.zeros((width // _WORD + 1) * _WORD, np.uint8)
+def _buffers(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Zeros for the marks of a row, one for each task, as bytes and as words: compiled code makes a view slowly."""
+    marks = np.zeros((count, (width // _WORD + 1) * _WORD), np.uint8)
+    return marks, marks.view(np.uint64)
 
 
 @inner
@@ -43,12 +43,19 @@ def _mark(row: np.ndarray, inside: bool, marks: np.ndarray) -> None:
 
 
 @compiled
-def _count(begin: int, end: int, mask: np.ndarray, inside: bool, rows: np.ndarray) -> None:
+def _count(
+    begin: int,
+    end: int,
+    mask: np.ndarray,
+    inside: bool,
+    buffers: np.ndarray,
+    buffer_words: np.ndarray,
+    rows: np.ndarray,
+) -> None:
     """Write the number of runs of row k to ``rows[k + 1]``."""
-    _, height, width = mask.shape
+    height = mask.shape[1]
     for z in range(begin, end):
-        marks = _buffer(width)
-        words = marks.view(np.uint64)
+        marks, words = buffers[z], buffer_words[z]
         for y in range(height):
             _mark(mask[z, y], inside, marks)
             total = 0
@@ -148,6 +155,8 @@ def _link_within(
     inside: bool,
     connectivity: int,
     planar: bool,
+    buffers: np.ndarray,
+    buffer_words: np.ndarray,
     rows: np.ndarray,
     cuts: np.ndarray,
     edges: np.ndarray,
@@ -157,8 +166,7 @@ def _link_within(
     """Fill in the runs of some slabs and join those that touch. `cuts` are the first rows of the slabs."""
     _, height, width = mask.shape
     for slab in range(begin, end):
-        marks = _buffer(width)
-        words = marks.view(np.uint64)
+        marks, words = buffers[slab], buffer_words[slab]
         found = np.empty(width + 1 + _WORD, np.int32)
         total = 0
         for row in range(cuts[slab], cuts[slab + 1]):
@@ -210,11 +218,12 @@ def _link(
     """Fill in the runs and join those that touch; gives the number of joins."""
     slabs = len(cuts) - 1
     joined = np.zeros(slabs, np.int64)
-    how = connectivity, planar, rows, cuts, edges, parent, joined
-    spread(_link_within, slabs, mask, inside, *how)
+    how = connectivity, planar
+    target = rows, cuts, edges, parent, joined
+    spread(_link_within, slabs, mask, inside, *how, *_buffers(slabs, mask.shape[2]), *target)
     step = 1
     while step < slabs:
-        spread(_link_between, (slabs + step - 1) // (2 * step), step, mask.shape[1], *how)
+        spread(_link_between, (slabs + step - 1) // (2 * step), step, mask.shape[1], *how, *target)
         step *= 2
     return int(joined.sum())
 
@@ -282,7 +291,7 @@ def _find_runs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     depth, height, width = mask.shape
     rows = np.zeros(depth * height + 1, np.int64)
-    spread(_count, depth, mask, inside, rows)
+    spread(_count, depth, mask, inside, *_buffers(depth, width), rows)
     np.cumsum(rows, out=rows)
     runs = int(rows[-1])
     work = rows * _WORK_OF_RUN + np.arange(rows.size) * width

@@ -29,12 +29,25 @@ _ONE = np.uint64(1)
 _LOW_BYTE = np.uint64(0xFF)
 
 
+def _buffers(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Room for a row of each plane, as bytes and as words: compiled code makes a view slowly."""
+    held = np.zeros((bits.shape[0], bits.shape[2] * _WORD), np.uint8)
+    return held, held.view(np.uint64)
+
+
 @compiled
-def _pack(begin: int, end: int, mask: np.ndarray, inside: bool, bits: np.ndarray) -> None:
+def _pack(
+    begin: int,
+    end: int,
+    mask: np.ndarray,
+    inside: bool,
+    bytes_of_rows: np.ndarray,
+    eights_of_rows: np.ndarray,
+    bits: np.ndarray,
+) -> None:
     _, height, width = mask.shape
     for z in range(begin, end):
-        held = np.zeros(bits.shape[2] * _WORD, np.uint8)
-        eights = held.view(np.uint64)
+        held, eights = bytes_of_rows[z], eights_of_rows[z]
         for y in range(height):
             row = mask[z, y]
             for x in range(width):
@@ -49,13 +62,19 @@ def _pack(begin: int, end: int, mask: np.ndarray, inside: bool, bits: np.ndarray
 
 @compiled
 def _unpack(
-    begin: int, end: int, bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray
+    begin: int,
+    end: int,
+    bits: np.ndarray,
+    inside: bool,
+    within: np.ndarray,
+    bytes_of_rows: np.ndarray,
+    eights_of_rows: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     _, height, width = out.shape
     chosen = np.uint8(0 if inside else 1)
     for z in range(begin, end):
-        held = np.zeros(bits.shape[2] * _WORD, np.uint8)
-        eights = held.view(np.uint64)
+        held, eights = bytes_of_rows[z], eights_of_rows[z]
         for y in range(height):
             for j in range(bits.shape[2]):
                 word = bits[z, y, j]
@@ -122,7 +141,7 @@ def pack(mask: np.ndarray, inside: bool, bits: np.ndarray) -> None:
         Written; bits behind the end of a row are 0.
     """
     with fitting(mask.size):
-        spread(_pack, len(mask), mask, inside, bits)
+        spread(_pack, len(mask), mask, inside, *_buffers(bits), bits)
 
 
 def unpack(bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray) -> None:
@@ -139,7 +158,7 @@ def unpack(bits: np.ndarray, inside: bool, within: np.ndarray, out: np.ndarray) 
         Written.
     """
     with fitting(out.size):
-        spread(_unpack, len(out), bits, inside, within, out)
+        spread(_unpack, len(out), bits, inside, within, *_buffers(bits), out)
 
 
 def dilate(bits: np.ndarray, widths: np.ndarray, out: np.ndarray) -> None:
@@ -163,7 +182,7 @@ def dilate(bits: np.ndarray, widths: np.ndarray, out: np.ndarray) -> None:
                 spread(_widen, len(bits), bits)
             steps = np.argwhere(widths == width) - centre
             if len(steps):
-                spread(_join, len(bits), bits, steps.astype(np.int64), out)
+                spread(_join, len(bits), bits, np.ascontiguousarray(steps, np.int64), out)
 
 
 @inner

@@ -1,14 +1,15 @@
-"""Objects as runs, stretches of voxels along x: cut from labels, sorted by object, and the extremes of each object."""
+"""Objects as runs, stretches of voxels along x: cut from labels, each object's extremes, what is above its cutoff."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastseg.kernels import threads
+from fastseg.kernels.cpu.rows import fill
 from fastseg.kernels.jit import compiled
 from fastseg.kernels.threads import fitting, spread
 
-__all__ = ["object_extremes", "runs_of_labels", "sort_runs"]
+__all__ = ["above_cutoffs", "object_extremes", "runs_of_labels"]
 
 
 @compiled
@@ -124,26 +125,44 @@ def object_extremes(
 
 
 @compiled
-def sort_runs(
+def _above_cutoffs(
+    begin: int,
+    end: int,
+    image: np.ndarray,
     rows: np.ndarray,
     edges: np.ndarray,
     ids: np.ndarray,
-    width: int,
-    starts: np.ndarray,
-    sizes: np.ndarray,
-    begins: np.ndarray,
-    lengths: np.ndarray,
+    cutoffs: np.ndarray,
+    out: np.ndarray,
 ) -> None:
-    """Flat positions and lengths of runs, object by object; object k has those from ``starts[k]`` on."""
-    for run in range(ids.shape[0]):
-        starts[ids[run] + 1] += 1
-        sizes[ids[run]] += edges[2 * run + 1] - edges[2 * run]
-    for k in range(1, starts.shape[0]):
-        starts[k] += starts[k - 1]
-    place = starts[:-1].copy()
-    for row in range(rows.shape[0] - 1):
+    for row in range(begin, end):
+        line, found = image[row], out[row]
+        fill(found, False)
         for run in range(rows[row], rows[row + 1]):
-            k = place[ids[run]]
-            place[ids[run]] = k + 1
-            begins[k] = row * width + edges[2 * run]
-            lengths[k] = edges[2 * run + 1] - edges[2 * run]
+            cutoff = cutoffs[ids[run]]
+            for x in range(edges[2 * run], edges[2 * run + 1]):
+                found[x] = line[x] > cutoff
+
+
+def above_cutoffs(
+    image: np.ndarray,
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    cutoffs: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """The voxels of objects that lie above the cutoff of their object.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (rows, X), C-contiguous
+    rows, edges, ids : ndarray
+        Runs of the objects, see `runs_of_labels`.
+    cutoffs : ndarray of float32, shape (count + 1,)
+        NaN and infinity leave the object out.
+    out : ndarray of bool, shape (rows, X), C-contiguous
+        Written.
+    """
+    with fitting(image.size):
+        spread(_above_cutoffs, len(image), image, rows, edges, ids, cutoffs, out)

@@ -114,17 +114,17 @@ def _flood(
 
 
 @compiled
-def _shares(sizes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Objects by falling size, and the thread that takes each: the one with least to do by then. Size 0 is nobody's."""
-    order = np.argsort(-sizes)
-    load = np.zeros(count, np.int64)
-    owner = np.full(sizes.shape[0], -1, np.int64)
-    for number in order:
-        if sizes[number] > 0:
-            least = np.argmin(load)
-            owner[number] = least
-            load[least] += sizes[number]
-    return order, owner
+def _shares(order: np.ndarray, sizes: np.ndarray, load: np.ndarray, owner: np.ndarray) -> None:
+    """Write the thread that takes each object, in this order: the one with least to do by then. Size 0 is nobody's."""
+    for k in range(order.shape[0]):
+        size = sizes[order[k]]
+        if size > 0:
+            least = 0
+            for thread in range(1, load.shape[0]):
+                if load[thread] < load[least]:
+                    least = thread
+            owner[order[k]] = least
+            load[least] += size
 
 
 @compiled
@@ -171,32 +171,13 @@ def _gather(
                 filled[number] += 1
 
 
-@inner
-def _open_plane(labels: np.ndarray, seeds: np.ndarray, squared: np.ndarray, out: np.ndarray) -> int:
-    highest = 0
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            if labels[y, x] > 0:
-                out[y, x] = max(seeds[y, x], 0)
-                highest = max(highest, squared[y, x])
-            else:
-                out[y, x] = CLOSED
-    return highest
-
-
 @compiled
-def _open(
-    begin: int,
-    end: int,
-    labels: np.ndarray,
-    seeds: np.ndarray,
-    squared: np.ndarray,
-    out: np.ndarray,
-    highest: np.ndarray,
-) -> None:
-    """Set every voxel's state before the flood, and find the largest squared distance of every plane."""
+def _open(begin: int, end: int, labels: np.ndarray, seeds: np.ndarray, out: np.ndarray) -> None:
+    """Set every voxel's state before the flood."""
     for z in range(begin, end):
-        highest[z] = _open_plane(labels[z], seeds[z], squared[z], out[z])
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                out[z, y, x] = max(seeds[z, y, x], 0) if labels[z, y, x] > 0 else CLOSED
 
 
 @compiled
@@ -225,12 +206,17 @@ def _flood_all(
     _, height, width = out.shape
     flat, far = out.reshape(-1), squared.reshape(-1)
     for thread in range(begin, end):
-        tail = np.cumsum(voxels[thread])
-        queue = np.empty(tail[-1], squared.dtype)
-        tail -= voxels[thread]
-        head = tail.copy()
+        levels = voxels.shape[1]
+        head, tail = np.empty(levels, np.int64), np.empty(levels, np.int64)
+        total = 0
+        for level in range(levels):
+            head[level] = total
+            tail[level] = total
+            total += voxels[thread, level]
+        queue = np.empty(total, squared.dtype)
         near = np.empty(6, np.int64)
-        for number in order:
+        for k in range(order.shape[0]):
+            number = order[k]
             if owner[number] == thread:
                 own = places[ends[number - 1] : ends[number]]
                 _flood(own, far, flat, height, width, queue, head, tail, near)
@@ -252,18 +238,20 @@ def cut_objects(
         Squared distances to the background: above 0 in the objects, 0 elsewhere. At least as wide as the seeds.
         Destroyed.
     out : ndarray of the type of `seeds`, shape (Z, Y, X), C-contiguous
-        Written: labels of the basins; 0 outside the objects, on lines, and in objects without a seed.
+        Written: labels of the basins; 0 outside the objects, on lines, and in objects without a seed. It may be
+        `labels` itself, which the flood does not need any more.
     """
-    highest = np.zeros(len(out), np.int64)
-    spread(_open, len(out), labels, seeds, squared, out, highest)
-    levels = int(highest.max()) + 1
+    levels = int(squared.max()) + 1
     sizes, sown = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
     flat = labels.reshape(-1), seeds.reshape(-1)
     _count(*flat, sizes, sown)
-    order, owner = _shares(np.where(sown > 0, sizes, 0), threads.count())
+    sizes[sown == 0] = 0
+    order, owner = np.argsort(-sizes), np.full(count + 1, -1, np.int64)
+    _shares(order, sizes, np.zeros(threads.count(), np.int64), owner)
     ends = np.cumsum(sown)
     places = np.empty(ends[-1], squared.dtype)
     voxels = np.zeros((owner.max() + 1, levels), np.int64)
     _gather(*flat, squared.reshape(-1), owner, ends - sown, places, voxels)
+    spread(_open, len(out), labels, seeds, out)
     spread(_flood_all, len(voxels), order, owner, places, ends, voxels, squared, out)
     spread(_close, len(out), squared, out)

@@ -4,11 +4,14 @@ from math import sqrt
 
 import numpy as np
 
-from fastseg.kernels.cpu.distance import FAR, dtype_for, squared_distances, squared_in_plane
+from fastseg.kernels.cpu.distance import FAR, dtype_for, nearest_in_plane, squared_distances
 from fastseg.kernels.cpu.rows import copy
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import spread
 from fastseg.kernels.voxel.thinning import STAYS
+
+_ALL = np.int64(FAR)
+"""Of the type of other caps: a plain number would be compiled for once more."""
 
 
 @inner
@@ -88,10 +91,10 @@ def _any(mask):
     return False
 
 
-@compiled
+@inner
 def _medial_axis(mask, squared, stays, axis):
     """The medial axis of a plane with foreground; `squared` is room for distances."""
-    squared_in_plane(mask, FAR, squared)
+    nearest_in_plane(mask, _ALL, squared)
     if (
         squared[0, 0] == FAR
     ):  # no background: distances to the place before the first pixel, as SciPy takes them
@@ -101,6 +104,11 @@ def _medial_axis(mask, squared, stays, axis):
     for y in range(mask.shape[0]):
         copy(mask[y], axis[y])
     _delete_in_order(axis, _order_of_visit(mask, squared), stays)
+
+
+@compiled
+def _axis_of_plane(mask, squared, stays, axis):
+    _medial_axis(mask, squared, stays, axis)
 
 
 @inner
@@ -126,7 +134,7 @@ def _far_from_axis(begin, end, mask, distance, cap, room, stays, found):
             axis = np.empty(mask[z].shape, np.bool_)
             _medial_axis(mask[z], squared, stays, axis)
             _outside(axis, found[z])
-            squared_in_plane(found[z], cap, squared)
+            nearest_in_plane(found[z], cap, squared)
             _further(squared, distance, found[z])
 
 
@@ -171,7 +179,7 @@ def medial_axis(mask):
     """
     axis = np.zeros(mask.shape, bool)
     if mask.any():
-        _medial_axis(mask, np.empty(mask.shape, dtype_for(mask.shape)), STAYS, axis)
+        _axis_of_plane(mask, np.empty(mask.shape, dtype_for(mask.shape)), STAYS, axis)
     return axis
 
 

@@ -1,8 +1,9 @@
 """Histograms and Otsu thresholds of many objects, in parallel over objects.
 
-The objects come as runs: stretches of voxels along x, each with the number of its object. Runs are sorted by object,
-and each object is then a loop over its own voxels, with 256 counters that stay in the cache of a core. Only bins that
-hold voxels are kept, never more than the object has voxels, so that 100 000 small objects take little memory.
+The objects come as runs: stretches of voxels along x, each with the number of its object. The image is read once, in
+scan order, and the bin of each voxel is written, as a byte, to where its object gathers them. Each object is then a
+loop over its own bytes, with 256 counters that stay in the cache of a core. Only bins that hold voxels are kept, never
+more than the object has voxels, so that 100 000 small objects take little memory.
 
 Otsu, IEEE Trans. Systems, Man, and Cybernetics 9(1), 1979.
 """
@@ -12,17 +13,18 @@ from __future__ import annotations
 import numpy as np
 
 from fastseg.kernels import threads
-from fastseg.kernels.cpu.object_runs import sort_runs
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["histograms", "otsu"]
 
 _BINS = 256
-_LARGE = 1 << 17
-"""Voxels from which on an object is shared out among the threads."""
-_TABLE = 64
-"""Voxels from which on a table of the edges pays."""
+_ONE = np.int32(1)
+_LAST = np.int32(_BINS - 1)
+_PIECE = 1 << 17
+"""Voxels that are counted together; larger objects are shared out among the threads."""
+_SPARSE = 64
+"""Voxels of the image for each object that are worth another table of where its voxels go."""
 _FEW = 256
 """Voxels up to which, itself left out, the counters of an object are bytes."""
 _WORK_OF_BIN = 4
@@ -47,27 +49,57 @@ def _centre(low: float, high: float, step: float, number: int) -> np.float32:
 
 
 @inner
-def _add_run(
-    values: np.ndarray, low: float, high: float, table: np.ndarray, tabled: bool, counts: np.ndarray
-) -> None:
-    """Count the values of a run in the bins of its object: estimated by one product, corrected by the edges."""
+def _bins_of(values: np.ndarray, low: float, high: float, bins: np.ndarray) -> None:
+    """The bin of each value of a run within its object's extremes: estimated by one product, corrected by the edges."""
     step = (high - low) / _BINS
     scale = _BINS / (high - low)
     for x in range(values.shape[0]):
         value = values[x]
-        place = min(max(np.int32((np.float64(value) - low) * scale), 0), _BINS - 1)
-        place -= value < (table[place] if tabled else _edge(low, high, step, place))
-        place += place < _BINS - 1 and value >= (
-            table[place + 1] if tabled else _edge(low, high, step, place + 1)
-        )
-        counts[place] += 1
+        place = min(np.int32((np.float64(value) - low) * scale), _LAST)
+        down = value < np.float32(low + place * step)
+        up = (value >= np.float32(low + (place + _ONE) * step)) & (place < _LAST)
+        bins[x] = np.uint8(place + up - down)
 
 
-@inner
-def _fill_table(low: float, high: float, table: np.ndarray) -> None:
-    step = (high - low) / _BINS
-    for number in range(_BINS + 1):
-        table[number] = _edge(low, high, step, number)
+@compiled
+def _sizes(
+    begin: int, end: int, rows: np.ndarray, edges: np.ndarray, ids: np.ndarray, sizes: np.ndarray
+) -> None:
+    """Count the voxels of every object in the rows of each share."""
+    shares, height = sizes.shape[0], rows.shape[0] - 1
+    for share in range(begin, end):
+        own = sizes[share]
+        for run in range(rows[share * height // shares], rows[(share + 1) * height // shares]):
+            own[ids[run]] += edges[2 * run + 1] - edges[2 * run]
+
+
+@compiled
+def _gather(
+    begin: int,
+    end: int,
+    image: np.ndarray,
+    rows: np.ndarray,
+    edges: np.ndarray,
+    ids: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    places: np.ndarray,
+    gathered: np.ndarray,
+) -> None:
+    """Write the bins of the voxels of every object, from where those of each share's rows go; `places` moves on."""
+    shares, height = places.shape[0], image.shape[0]
+    for share in range(begin, end):
+        place = places[share]
+        for row in range(share * height // shares, (share + 1) * height // shares):
+            line = image[row]
+            for run in range(rows[row], rows[row + 1]):
+                k = ids[run]
+                a, b = np.float64(low[k]), np.float64(high[k])
+                if a < b:
+                    first, last = edges[2 * run], edges[2 * run + 1]
+                    at = place[k]
+                    place[k] = at + last - first
+                    _bins_of(line[first:last], a, b, gathered[at : place[k]])
 
 
 @inner
@@ -86,70 +118,51 @@ def _keep(counts: np.ndarray, words: np.ndarray, first: int, bins: np.ndarray, k
     return at - first
 
 
-@compiled
-def _has_bins(low: float, high: float) -> bool:
-    return np.isfinite(low) and np.isfinite(high) and low < high
+@inner
+def _add(bins: np.ndarray, counts: np.ndarray) -> None:
+    for x in range(bins.shape[0]):
+        counts[bins[x]] += 1
 
 
 @compiled
-def _small(
+def _count(
     begin: int,
     end: int,
-    image: np.ndarray,
+    gathered: np.ndarray,
     starts: np.ndarray,
-    sizes: np.ndarray,
-    begins: np.ndarray,
-    lengths: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
     cuts: np.ndarray,
+    counters: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     first: np.ndarray,
     filled: np.ndarray,
     bins: np.ndarray,
     kept: np.ndarray,
 ) -> None:
+    """Count the bins of pieces of objects; piece k is ``gathered[starts[k]:starts[k + 1]]``.
+
+    Each task has `counters` of its own, all 0, of 32 bits and of 8: those of 8 are a quarter to look through where they
+    suffice. Both come as 64-bit words, too.
+    """
     for task in range(begin, end):
-        counts = np.zeros(_BINS, np.int32)
-        words = counts.view(np.int64)
-        few = np.zeros(_BINS, np.uint8)  # a quarter of the counters to look through where they suffice
-        few_words = few.view(np.int64)
-        table = np.empty(_BINS + 1, np.float32)
+        counts, words = counters[0][task], counters[1][task]
+        few, few_words = counters[2][task], counters[3][task]
         for k in range(cuts[task], cuts[task + 1]):
-            a, b = np.float64(low[k]), np.float64(high[k])
-            if sizes[k] > _LARGE or not _has_bins(a, b):
+            own = gathered[starts[k] : starts[k + 1]]
+            if own.shape[0] == 0:
                 continue
-            tabled = sizes[k] >= _TABLE
-            if tabled:
-                _fill_table(a, b, table)
-            if sizes[k] < _FEW:
-                for run in range(starts[k], starts[k + 1]):
-                    _add_run(image[begins[run] : begins[run] + lengths[run]], a, b, table, tabled, few)
+            if own.shape[0] < _FEW:
+                _add(own, few)
                 filled[k] = _keep(few, few_words, first[k], bins, kept)
-                continue
-            for run in range(starts[k], starts[k + 1]):
-                _add_run(image[begins[run] : begins[run] + lengths[run]], a, b, table, tabled, counts)
-            filled[k] = _keep(counts, words, first[k], bins, kept)
+            else:
+                _add(own, counts)
+                filled[k] = _keep(counts, words, first[k], bins, kept)
 
 
-@compiled
-def _large(
-    begin: int,
-    end: int,
-    image: np.ndarray,
-    begins: np.ndarray,
-    lengths: np.ndarray,
-    low: float,
-    high: float,
-    counts: np.ndarray,
-) -> None:
-    """Count the voxels of one object; `counts` has a row for every part of its runs."""
-    shares, runs = counts.shape[0], begins.shape[0]
-    for share in range(begin, end):
-        table = np.empty(_BINS + 1, np.float32)
-        _fill_table(low, high, table)
-        own = counts[share]
-        for run in range(share * runs // shares, (share + 1) * runs // shares):
-            _add_run(image[begins[run] : begins[run] + lengths[run]], low, high, table, True, own)
+def _pieces(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Objects cut into pieces that a thread counts: the object of each, and its voxels."""
+    parts = np.maximum(-(-sizes // _PIECE), 1)
+    owners = np.repeat(np.arange(len(sizes)), parts)
+    number = np.arange(len(owners)) - (np.cumsum(parts) - parts)[owners]
+    return owners, np.minimum(sizes[owners] - number * _PIECE, _PIECE)
 
 
 def _histograms(
@@ -160,49 +173,53 @@ def _histograms(
     low: np.ndarray,
     high: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    count = len(low) - 1
-    starts, sizes = np.zeros(count + 2, np.int64), np.zeros(count + 1, np.int64)
-    begins, lengths = np.empty(len(ids), np.int64), np.empty(len(ids), np.int32)
-    sort_runs(rows, edges, ids, image.shape[1], starts, sizes, begins, lengths)
-    room = np.minimum(sizes, _BINS)
+    has_bins = np.isfinite(low) & np.isfinite(high) & (low < high)
+    low, high = np.where(has_bins, low, np.float32(0)), np.where(has_bins, high, np.float32(0))
+    shares = max(1, min(threads.count(), image.size // (_SPARSE * len(low))))
+    sizes = np.zeros((shares, len(low)), np.int64)
+    spread(_sizes, shares, rows, edges, ids, sizes)
+    total = sizes.sum(axis=0)
+    sizes[:, ~has_bins] = 0
+    counted = sizes.sum(axis=0)
+    ends = np.cumsum(counted)
+    places = np.cumsum(sizes, axis=0) - sizes + (ends - counted)
+    gathered = np.empty(ends[-1], np.uint8)
+    spread(_gather, shares, image, rows, edges, ids, low, high, places, gathered)
+
+    owners, size = _pieces(counted)
+    starts = np.zeros(len(size) + 1, np.int64)
+    np.cumsum(size, out=starts[1:])
+    room = np.minimum(np.where(size > 0, size, total[owners]), _BINS)
     first = np.cumsum(room) - room
     bins, kept = np.empty(room.sum(), np.uint8), np.empty(room.sum(), np.int32)
-    filled = np.zeros(count + 1, np.int32)
-    shares = threads.count()
-    work = np.cumsum(sizes)
-    tasks = min(_TASKS * shares, count)
-    cuts = np.searchsorted(work, np.arange(tasks + 1) * (work[-1] / max(tasks, 1))).astype(np.int64)
-    cuts[0], cuts[-1] = 1, count + 1
-    cuts = np.maximum(cuts, 1)
-    flat = image.reshape(-1)
-    spread(
-        _small,
-        len(cuts) - 1,
-        flat,
-        starts,
-        sizes,
-        begins,
-        lengths,
-        low,
-        high,
-        cuts,
-        first,
-        filled,
-        bins,
-        kept,
+    filled = np.zeros(len(size), np.int32)
+    tasks = min(_TASKS * threads.count(), len(size))
+    cuts = np.searchsorted(starts, np.arange(tasks + 1) * (starts[-1] / tasks)).astype(np.int64)
+    cuts[0], cuts[-1] = 0, len(size)
+    counts, few = np.zeros((tasks, _BINS), np.int32), np.zeros((tasks, _BINS), np.uint8)
+    counters = counts, counts.view(np.int64), few, few.view(np.int64)
+    spread(_count, tasks, gathered, starts, cuts, counters, first, filled, bins, kept)
+    return (
+        _joined(owners, first, filled, bins, kept) if len(owners) > len(low) else (first, filled, bins, kept)
     )
-    for k in np.flatnonzero(sizes > _LARGE):
-        a, b = float(low[k]), float(high[k])
-        if not _has_bins(a, b):
-            continue
-        parts = np.zeros((shares, _BINS), np.int32)
-        runs = slice(int(starts[k]), int(starts[k + 1]))
-        spread(_large, shares, flat, begins[runs], lengths[runs], a, b, parts)
-        total = parts.sum(axis=0, dtype=np.int32)
+
+
+def _joined(
+    owners: np.ndarray, first: np.ndarray, filled: np.ndarray, bins: np.ndarray, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The histograms of objects from those of their pieces, in the place of the first piece."""
+    begins = np.flatnonzero(np.diff(owners, prepend=-1))
+    ends = np.append(begins[1:], len(owners))
+    found = filled[begins]
+    for k in np.flatnonzero(ends - begins > 1):
+        total = np.zeros(_BINS, np.int32)
+        for piece in range(begins[k], ends[k]):
+            here = slice(first[piece], first[piece] + filled[piece])
+            total[bins[here]] += kept[here]
         numbers = np.flatnonzero(total)
-        here = slice(int(first[k]), int(first[k]) + len(numbers))
-        bins[here], kept[here], filled[k] = numbers, total[numbers], len(numbers)
-    return first, filled, bins, kept
+        here = slice(first[begins[k]], first[begins[k]] + len(numbers))
+        bins[here], kept[here], found[k] = numbers, total[numbers], len(numbers)
+    return first[begins], found, bins, kept
 
 
 def histograms(
@@ -239,13 +256,19 @@ def histograms(
 
 
 @inner
+def _has_bins(low: float, high: float) -> bool:
+    return np.isfinite(low) and np.isfinite(high) and low < high
+
+
+@inner
 def _best_split(
     bins: np.ndarray,
     counts: np.ndarray,
     low: float,
     high: float,
+    weights: np.ndarray,
     above: np.ndarray,
-    weight_above: np.ndarray,
+    mean_above: np.ndarray,
 ) -> np.float32:
     """Centre of the bin that ends the lower class of the first best split.
 
@@ -253,18 +276,20 @@ def _best_split(
     """
     step = (high - low) / _BINS
     last = bins.shape[0] - 1
+    for i in range(bins.shape[0]):
+        weights[i] = np.float64(counts[i]) * np.float64(_centre(low, high, step, np.int64(bins[i])))
     total, weight = 0.0, 0.0
     for i in range(last, -1, -1):
         total += np.float64(counts[i])
-        weight += np.float64(counts[i]) * np.float64(_centre(low, high, step, bins[i]))
+        weight += weights[i]
         above[i] = total
-        weight_above[i] = weight
+        mean_above[i] = weight / total
     total, weight = 0.0, 0.0
-    best, best_bin = 0.0, 0
+    best, best_bin = 0.0, np.int64(0)
     for i in range(last):
         total += np.float64(counts[i])
-        weight += np.float64(counts[i]) * np.float64(_centre(low, high, step, bins[i]))
-        apart = weight / total - weight_above[i + 1] / above[i + 1]
+        weight += weights[i]
+        apart = weight / total - mean_above[i + 1]
         split = total * above[i + 1] * (apart * apart)
         if split > best:
             best, best_bin = split, np.int64(bins[i])
@@ -286,7 +311,7 @@ def _otsu(
 ) -> None:
     objects = found.shape[0] - 1
     for task in range(begin, end):
-        above, weight_above = np.empty(_BINS), np.empty(_BINS)
+        weights, above, mean_above = np.empty(_BINS), np.empty(_BINS), np.empty(_BINS)
         for k in range(1 + task * objects // tasks, 1 + (task + 1) * objects // tasks):
             a, b = np.float64(low[k]), np.float64(high[k])
             if a == b:
@@ -295,7 +320,7 @@ def _otsu(
                 found[k] = np.nan
             else:
                 here = slice(first[k], first[k] + filled[k])
-                found[k] = _best_split(bins[here], counts[here], a, b, above, weight_above)
+                found[k] = _best_split(bins[here], counts[here], a, b, weights, above, mean_above)
 
 
 def otsu(

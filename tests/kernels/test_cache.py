@@ -135,6 +135,46 @@ def test_a_process_cleans_up_when_it_starts(tmp_path: Path) -> None:
     assert names(tmp_path) == sorted([own.name, *NAMES[:2]])
 
 
+DILATED = """
+import gc, sys
+import numpy as np
+from fastseg.kernels.cpu import peaks
+mask = np.zeros((3, 4, 5), bool)
+mask[1, 1, 1] = True
+out = np.empty_like(mask)
+peaks.dilate_by_faces(mask, out)
+loaded = sum(peaks._dilate_by_faces.stats.cache_hits.values())
+print(int(out.sum()), loaded, len(peaks._or_into.overloads), gc.isenabled())
+"""
+"""Voxels set, kernels loaded from the cache, and signatures of a part that were compiled."""
+
+
+def _dilated(cache: Path, before: str = "") -> str:
+    return subprocess.run(
+        [sys.executable, "-c", before + DILATED],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout.strip()
+
+
+def test_a_kernel_is_loaded_without_compiling_its_parts(tmp_path: Path) -> None:
+    assert _dilated(tmp_path) == "7 0 1 True"
+    assert _dilated(tmp_path) == "7 1 0 True"
+    assert not [path for path in tmp_path.rglob("*.nbi") if "_or_into" in path.name]
+
+
+def test_kernels_compile_where_numba_names_its_parts_otherwise(tmp_path: Path) -> None:
+    without = "import numba.core.codegen\ndel numba.core.codegen.JITCodeLibrary\n"
+    assert _dilated(tmp_path, without) == "7 0 1 True"
+
+
+def test_looking_for_cycles_stays_off_where_it_was_off(tmp_path: Path) -> None:
+    assert _dilated(tmp_path, "import gc\ngc.disable()\n") == "7 0 1 False"
+
+
 def _decorated(tree: ast.Module, name: str) -> list[ast.FunctionDef]:
     found = (node for node in tree.body if isinstance(node, ast.FunctionDef))
     return [f for f in found if any(isinstance(d, ast.Name) and d.id == name for d in f.decorator_list)]

@@ -16,7 +16,11 @@ FULL = np.ones((3, 3, 3), bool)
 def cut(mask: np.ndarray, seeds: np.ndarray, squared: np.ndarray, dtype: type = np.int32) -> np.ndarray:
     labels, count = ndi.label(mask)
     out = np.full(mask.shape, 99, seeds.dtype)
-    cut_objects(labels, count, seeds, np.where(mask, squared, 0).astype(dtype), out)
+    relief = np.where(mask, squared, 0).astype(dtype)
+    cut_objects(labels, count, seeds, relief.copy(), out)
+    if labels.dtype == seeds.dtype:
+        cut_objects(labels, count, seeds, relief, labels)
+        np.testing.assert_array_equal(labels, out)
     return out
 
 

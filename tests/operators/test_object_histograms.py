@@ -13,10 +13,10 @@ from fastseg.arrays import Device, namespace_for
 from fastseg.arrays.labels import Runs, find_runs
 from fastseg.operators import object_otsu_threshold
 from fastseg.operators.object_histograms import (
-    HIGH,
+    EXTREMES,
     HISTOGRAMS,
-    LOW,
     ObjectHistograms,
+    extremes_of,
     merge,
     otsu_of_objects,
 )
@@ -103,33 +103,33 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tables_of(block: Block, runs: Runs) -> tuple[dict[str, np.ndarray], ObjectHistograms]:
-    assert LOW.runs is not None
-    assert HIGH.runs is not None
+    assert EXTREMES.runs is not None
     assert HISTOGRAMS.runs_with is not None
-    tables = {"low": LOW.runs(block, runs), "high": HIGH.runs(block, runs)}
+    tables = {"extremes": EXTREMES.runs(block, runs)}
     return tables, HISTOGRAMS.runs_with(block, runs, tables)
 
 
-@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("pieces", [False, True])
 @given(case=cases())
 @settings(max_examples=50)
-def test_all_forms_agree(large: bool, case: tuple[np.ndarray, np.ndarray]) -> None:
+def test_all_forms_agree(pieces: bool, case: tuple[np.ndarray, np.ndarray]) -> None:
     kernel = NS.kernel("thresholds")
     image, mask = case
     block, runs = block_of(image), find_runs(mask, 1, False)
     ids = runs.labels()
     with pytest.MonkeyPatch.context() as patch:
-        if large:  # shares out every object
-            patch.setattr(kernel, "_LARGE", 0)
+        if pieces:  # nearly all objects are cut into several
+            patch.setattr(kernel, "_PIECE", 3)
         tables, found = tables_of(block, runs)
-    for name, form, ufunc in (("low", LOW, np.minimum), ("high", HIGH, np.maximum)):
-        np.testing.assert_array_equal(tables[name], form.chunk(block, ids, runs.count, {}))
-        np.testing.assert_array_equal(tables[name], extreme_by_array_code(image, ids, runs.count, ufunc))
+    np.testing.assert_array_equal(tables["extremes"], EXTREMES.chunk(block, ids, runs.count, {}))
+    low, high = extremes_of(tables)
+    for got, ufunc in ((low, np.minimum), (high, np.maximum)):
+        np.testing.assert_array_equal(got, extreme_by_array_code(image, ids, runs.count, ufunc))
     table = dense(found)
-    np.testing.assert_array_equal(table, counted(image, ids, tables["low"], tables["high"]))
+    np.testing.assert_array_equal(table, counted(image, ids, low, high))
     np.testing.assert_array_equal(table, dense(HISTOGRAMS.chunk(block, ids, runs.count, tables)))
-    thresholds = otsu_of_objects(tables["low"], tables["high"], found)
-    expected = thresholds_by_array_code(tables["low"], tables["high"], table)
+    thresholds = otsu_of_objects(low, high, found)
+    expected = thresholds_by_array_code(low, high, table)
     np.testing.assert_array_equal(thresholds, expected)
 
 
@@ -149,8 +149,8 @@ def test_histograms_of_tiles_are_merged(case: tuple[np.ndarray, np.ndarray], cut
         parts.append((numbers, HISTOGRAMS.chunk(block_of(part), local, len(numbers) - 1, rows)))
     merged = merge(runs.count, iter(parts))
     np.testing.assert_array_equal(dense(merged), dense(whole))
-    expected = otsu_of_objects(tables["low"], tables["high"], whole)
-    np.testing.assert_array_equal(otsu_of_objects(tables["low"], tables["high"], merged), expected)
+    expected = otsu_of_objects(*extremes_of(tables), whole)
+    np.testing.assert_array_equal(otsu_of_objects(*extremes_of(tables), merged), expected)
 
 
 def test_an_object_with_a_voxel_that_is_not_finite_is_dropped() -> None:

@@ -1,10 +1,16 @@
 """Peaks and watersheds against definitions written out, scikit-image, and the reference's results."""
 
+import tracemalloc
+import weakref
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 from skimage.segmentation import watershed as by_skimage
 
+from fastseg.kernels.cpu import peaks as peaks_kernel
+from fastseg.kernels.cpu import split as split_kernel
 from fastseg.kernels.cpu.watershed import flood
 from fastseg.operators import local_maxima, watershed, watershed_split
 from tests.kernels.test_watershed import flood_slowly, layout_ordered_queue
@@ -147,6 +153,41 @@ def test_object_by_object_is_the_flood_of_the_whole_volume(kind: str, seed: int)
     )
     np.testing.assert_array_equal(watershed_split(objects, peaks), expected)
     assert len(np.unique(expected)) > 3
+
+
+def test_a_split_holds_four_arrays_beside_its_inputs() -> None:
+    """Seeds, distances, the queue of the flood, and the objects, which become the result."""
+    objects = np.ones((40, 70, 80), bool)
+    objects[:, ::35] = False
+    peaks = np.zeros_like(objects)
+    peaks[20, 15::35, 20] = peaks[20, 15::35, 60] = True
+    expected = watershed_split(objects, peaks)
+    tracemalloc.start()
+    got = watershed_split(objects, peaks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(got, expected)
+    assert len(np.unique(got)) == 5
+    assert peak < 16.6 * objects.size
+
+
+def test_grown_peaks_are_gone_when_the_flood_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    grow, cut = peaks_kernel.dilate_by_faces, split_kernel.cut_objects
+    grown: list[weakref.ref[np.ndarray]] = []
+    alive: list[bool] = []
+
+    def growing(found: np.ndarray, out: np.ndarray) -> None:
+        grown.append(weakref.ref(out))
+        grow(found, out)
+
+    def cutting(*arguments: Any) -> None:
+        alive.extend(reference() is not None for reference in grown)
+        cut(*arguments)
+
+    monkeypatch.setattr(peaks_kernel, "dilate_by_faces", growing)
+    monkeypatch.setattr(split_kernel, "cut_objects", cutting)
+    watershed_split(*two_balls(8))
+    assert alive == [False]
 
 
 def flooded_in_heap_order(objects: np.ndarray, peaks: np.ndarray) -> np.ndarray:

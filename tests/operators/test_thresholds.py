@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu, threshold_triangle
 from skimage.morphology import ball
@@ -160,12 +162,25 @@ def test_a_huge_object_does_not_change_the_bins_of_the_others() -> None:
     np.testing.assert_array_equal(object_otsu_threshold(x, objects)[:, :, 3:], alone[:, :, 3:])
 
 
+@pytest.mark.parametrize("global_check", [False, True])
+@pytest.mark.parametrize("dilate", [False, True])
 @pytest.mark.parametrize("method", ["tri", "med", "ave"])
-def test_masked_object_thresholding_is_the_one_after_the_other(method: str) -> None:
-    x = image("smooth", (7, 21, 23), 10)
-    coarse = coarse_threshold(x, method=method, min_size=5, dilate=True)
-    fine = object_otsu_threshold(x, coarse, factor=0.9, global_check=True)
-    got = masked_object_threshold(x, method=method, min_size=5, dilate=True, factor=0.9, global_check=True)
+@given(
+    kind=st.sampled_from(["smooth", "blobs", "noise", "ties"]),
+    seed=st.integers(0, 99),
+    min_size=st.sampled_from([0, 1, 2, 5, 40, 9000]),
+    factor=st.sampled_from([0.9, 1.0, 1.2]),
+)
+@settings(max_examples=15)
+def test_masked_object_thresholding_is_the_one_after_the_other(
+    method: str, dilate: bool, global_check: bool, kind: str, seed: int, min_size: int, factor: float
+) -> None:
+    x = image(kind, (7, 21, 23), seed)
+    coarse = coarse_threshold(x, method=method, min_size=min_size, dilate=dilate)
+    fine = object_otsu_threshold(x, coarse, factor=factor, global_check=global_check)
+    got = masked_object_threshold(
+        x, method=method, min_size=min_size, dilate=dilate, factor=factor, global_check=global_check
+    )
     np.testing.assert_array_equal(got, fine)
 
 
