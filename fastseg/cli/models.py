@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from fastseg.cli.console import print_heading, print_lines, print_prose, print_table
 from fastseg.cli.guard import guarded
-from fastseg.errors import UsageError
+from fastseg.errors import ReadError, UsageError
 
 if TYPE_CHECKING:
     from fastseg.unet.model_info import ModelInfo
@@ -77,6 +78,11 @@ def show(
     from fastseg.unet.networks.registry import NETWORKS, architecture
 
     # a folder that happens to be called as a network does not hide it
+    if name not in NETWORKS and not Path(name).exists() and (os.sep in name or Path(name).suffix):
+        raise UsageError(
+            f"{name} does not exist: give a model folder, the folder of a training run, a checkpoint, or one of the "
+            f"networks {', '.join(NETWORKS)}"
+        )
     if name in NETWORKS or not Path(name).exists():
         _show_network(architecture(name, _params(sets or [])))
         return
@@ -84,7 +90,10 @@ def show(
         raise UsageError("--set describes a network: a trained model knows its own parameters")
     from fastseg.unet.model import load_model
 
-    model = load_model(name, trusted=trust)
+    try:
+        model = load_model(name, trusted=trust)
+    except ReadError as error:  # what was asked for is no model, as for prediction
+        raise UsageError(str(error)) from error
     _show_model(name, model.info)
     print_lines("")
     _show_network(model.architecture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fastseg.cli.train_progress import TrainReporter
     from fastseg.unet.training.settings import TrainSettings
     from fastseg.unet.training.train import Trained
+
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?|\.\d+")
 
 
 @guarded
@@ -200,23 +203,18 @@ def _check_resume_alone(given: dict[str, Any]) -> None:
 
 
 def _leaveout(text: str | None) -> list[float | str] | None:
-    """Numbers and names; 'none' is an empty list."""
+    """Numbers and names; 'none' is an empty list. What is written unlike a number, such as 007 or 1e3, is a name."""
     if text is None or not text.strip():
         return None
     if text.strip() == "none":
         return []
-    found: list[float | str] = []
-    for part in (p.strip() for p in text.split(",")):
-        try:
-            found.append(float(part))
-        except ValueError:
-            found.append(part)
-    return found
+    parts = [part.strip() for part in text.split(",")]
+    return [float(part) if _NUMBER.fullmatch(part) else part for part in parts]
 
 
 def _finish(folder: Path, run: Any) -> None:
     """Run, and say how it ended."""
-    from fastseg.cli.console import print_lines
+    from fastseg.cli.console import amount, print_lines
     from fastseg.cli.train_progress import TrainReporter
     from fastseg.errors import FastsegError
 
@@ -237,5 +235,6 @@ def _finish(folder: Path, run: Any) -> None:
         return
     best = "" if done.best is None else f", best epoch {done.best_epoch} with {done.best:.4f}"
     print_lines(
-        f"{done.epochs} epochs trained{best}: {done.model}", f"report: {done.folder / 'training.html'}"
+        f"{amount(done.epochs, 'epoch')} trained{best}: {done.model}",
+        f"report: {done.folder / 'training.html'}",
     )

@@ -6,6 +6,7 @@ PyTorch's weights-only mode, which knows tensors, numbers, texts and containers 
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ STATE = "model_state_dict"
 
 _PREFIX = "module."
 _COUNTER = ".num_batches_tracked"
-_SHOWN = 12
+_SHOWN, _NAMED = 12, 3
+"""Problems, and tensors of one problem, that are listed."""
 
 
 def read_state(path: str | Path, *, trusted: bool = False) -> dict[str, Any]:
@@ -86,6 +88,10 @@ def _open(path: Path, trusted: bool) -> Any:
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, ModuleNotFoundError) as error:
         raise ReadError(f"{path} cannot be read as a PyTorch checkpoint: {_first_line(error)}") from None
     except OSError as error:
+        if error.errno == errno.EINVAL:  # PyTorch looks for the file's end before its beginning
+            raise ReadError(
+                f"{path} cannot be read as a PyTorch checkpoint: it is cut off or damaged"
+            ) from None
         raise ReadError(f"checkpoint {path} cannot be read: {error.strerror or error}") from None
 
 
@@ -152,15 +158,21 @@ def check_state(state: Mapping[str, Any], arch: Architecture, path: str | Path =
     Raises
     ------
     Problems
-        Every missing, superfluous, misshapen, non-numeric or non-finite tensor.
+        That the tensors are those of another network; or every missing, superfluous, misshapen, non-numeric or
+        non-finite one.
     """
     expected, given = expected_shapes(arch), shapes_of(state)
+    if not _fits(given, arch):
+        others = [other for other in recognise(given) if other != arch and _fits(given, other)]
+        if len(others) == 1:
+            raise Problems(str(path), [f"it holds {_described(others[0])}, not {_described(arch)}"])
     problems = [
         f"{name} is missing; shape {shape} is expected"
         for name, shape in expected.items()
         if name not in given and not name.endswith(_COUNTER)
     ]
     problems += [f"{name} is not part of {arch.name}" for name in given if name not in expected]
+    endless = []
     for name, shape in expected.items():
         if name not in given or name.endswith(_COUNTER):
             continue
@@ -170,13 +182,28 @@ def check_state(state: Mapping[str, Any], arch: Architecture, path: str | Path =
         elif not tensor.is_floating_point():
             problems.append(f"{name} holds {tensor.dtype}; floating-point numbers are expected")
         elif not bool(tensor.isfinite().all()):
-            problems.append(f"{name} holds NaN or infinite numbers")
+            endless.append(name)
         elif name.endswith("running_var") and bool((tensor < 0).any()):
             problems.append(f"{name} holds negative variances")
+    if endless:
+        others_too = f" and {len(endless) - _NAMED} more" if len(endless) > _NAMED else ""
+        verb = "holds" if len(endless) == 1 else "hold"
+        problems.append(
+            f"{', '.join(endless[:_NAMED])}{others_too} {verb} NaN or infinite numbers; weights have to be finite"
+        )
     if problems:
         more = len(problems) - _SHOWN
         shown = problems if more <= 0 else [*problems[:_SHOWN], f"and {more} more of the same kind"]
         raise Problems(f"{path} as {_described(arch)}", shown)
+
+
+def _fits(given: Mapping[str, tuple[int, ...]], arch: Architecture) -> bool:
+    """Whether tensors of these shapes are a network's, counters aside."""
+
+    def weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        return {name: shape for name, shape in shapes.items() if not name.endswith(_COUNTER)}
+
+    return weights(given) == weights(expected_shapes(arch))
 
 
 def _described(arch: Architecture) -> str:

@@ -155,7 +155,7 @@ class Job:
                 self.params = _smaller(self.params, shape, self.inner.tile)
                 self.notes.append(f"{error}; going on with {self.params.patches}")
                 continue
-            self.notes += remarks(self.params)
+            self.notes += remarks(self.params, self.inner.executor)
             for name, node in made.ranges.items():
                 if not found[node].high > found[node].low:
                     text = f"{name} is {found[node].low:g} everywhere: nothing to stretch, the map is 0"

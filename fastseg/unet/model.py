@@ -15,16 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fastseg.errors import Problems, ReadError
+from fastseg.errors import Problems, ReadError, UsageError
 from fastseg.io.atomic import atomic_output
 from fastseg.unet.checkpoint import check_state, complete_state, load_checkpoint, read_state, state_digest
 from fastseg.unet.model_info import DESCRIPTION, ModelInfo, Selection, parse_info, read_info
-from fastseg.unet.networks.registry import Architecture, architecture
+from fastseg.unet.networks.registry import NETWORKS, Architecture, architecture
 from fastseg.unet.torch_library import import_torch
 
 WEIGHTS = "weights.pt"
 
-_OF_RUNS = ("best.model", "last.model")
+BEST, LAST = OF_RUNS = ("best.model", "last.model")
 """Model folders in the folder of a training run, the one to use first."""
 
 
@@ -169,6 +169,12 @@ def load_model(
     path = Path(path)
     if path.is_dir():
         return _load_folder(_model_folder(path), network)
+    if not path.exists():
+        raise ReadError(
+            f"model {path} does not exist: give a model folder, the folder of a training run, or a checkpoint"
+        )
+    if path.name == DESCRIPTION:
+        raise ReadError(f"{path} describes a model: give its folder, {path.parent}")
     arch, state = load_checkpoint(path, network, params, trusted=trusted)
     info = ModelInfo(
         network=arch.as_dict(), weights_sha256=state_digest(state), provenance={"checkpoint": path.name}
@@ -178,25 +184,47 @@ def load_model(
 
 def _model_folder(path: Path) -> Path:
     """The folder itself, or the model of a training run in it."""
-    inside = [path / name for name in _OF_RUNS if (path / name / DESCRIPTION).is_file()]
+    inside = [path / name for name in OF_RUNS if (path / name / DESCRIPTION).is_file()]
     return inside[0] if inside and not (path / DESCRIPTION).exists() else path
 
 
-def _load_folder(path: Path, network: str | None) -> Model:
-    missing = [name for name in (DESCRIPTION, WEIGHTS) if not (path / name).is_file()]
-    if missing:
+def _check_files(path: Path) -> None:
+    """Refuse a folder without the files of a model, and say what it is then."""
+    missing = [name for name in (DESCRIPTION, WEIGHTS) if not (path / name).exists()]
+    if len(missing) == 2:
         raise ReadError(
-            f"model folder {path} is incomplete: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+            f"{path} is no model: a model folder holds {DESCRIPTION} and {WEIGHTS}, that of a training run "
+            f"{' or '.join(OF_RUNS)}"
         )
-    info = read_info(path)
-    described = dict(info.network)
-    name = described.pop("name", None)
-    where = str(path / DESCRIPTION)
+    if missing:
+        raise ReadError(f"model folder {path} is incomplete: {missing[0]} is missing")
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (path / name).is_file():
+            raise ReadError(f"{path / name} is a folder; a model folder holds a file of this name")
+
+
+def _described(info: ModelInfo, where: str) -> Architecture:
+    """The network that a description names."""
+    params = dict(info.network)
+    name = params.pop("name", None)
     if not isinstance(name, str):
-        raise Problems(where, ["network: its name is missing"])
-    if network is not None and network != name:
-        raise Problems(where, [f"network: the folder holds {name}, {network} was asked for"])
-    arch = architecture(name, described)
+        wrong = "its name is missing" if name is None else f"{name!r} is no name"
+        raise Problems(where, [f"network: {wrong} (there are {', '.join(NETWORKS)})"])
+    try:
+        return architecture(name, params)
+    except Problems as error:
+        raise Problems(where, [f"network.{problem}" for problem in error.problems]) from None
+    except UsageError as error:
+        raise Problems(where, [f"network.name: {error}"]) from None
+
+
+def _load_folder(path: Path, network: str | None) -> Model:
+    _check_files(path)
+    info = read_info(path)
+    where = str(path / DESCRIPTION)
+    arch = _described(info, where)
+    if network is not None and network != arch.name:
+        raise Problems(where, [f"network: the folder holds {arch.name}, {network} was asked for"])
     check_selections(info.selections, arch, where)
     state = read_state(path / WEIGHTS)
     check_state(state, arch, path / WEIGHTS)

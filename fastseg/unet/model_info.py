@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fastseg.errors import Problems, ReadError
+from fastseg.errors import Problems, ReadError, UsageError
 from fastseg.unet.normalization import StoredRecipe
+from fastseg.unet.wording import field_problems
+from fastseg.unet.yaml_file import read_yaml
 from fastseg.version import __version__
 
 FORMAT_VERSION = 1
@@ -60,7 +62,7 @@ class ModelInfo(BaseModel):
     network: dict[str, Any]
     normalization: StoredRecipe | None = None
     spacing: tuple[float, float, float] | None = None
-    threshold: Annotated[float, Field(ge=0, lt=1)] | None = None
+    threshold: float | None = None
     selections: tuple[Selection, ...] = (Selection(),)
     weights_sha256: str = ""
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -70,6 +72,13 @@ class ModelInfo(BaseModel):
     def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is not None and not all(0 < v < float("inf") for v in value):
             raise ValueError("must hold finite numbers above 0")
+        return value
+
+    @field_validator("threshold")
+    @classmethod
+    def _in_range(cls, value: float | None) -> float | None:
+        if value is not None and not 0 <= value < 1:
+            raise ValueError("must be at least 0 and below 1, or null for probabilities")
         return value
 
 
@@ -83,22 +92,15 @@ def read_info(path: str | Path) -> ModelInfo:
     Problems
         If fields are wrong.
     """
-    import yaml
-
     file = Path(path) / DESCRIPTION
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        raise ReadError(f"{file} is not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(found, dict):
-        raise ReadError(f"{file} is no model description: a mapping is needed")
+        found = read_yaml(file, "description of a model")
+    except UsageError as error:
+        raise ReadError(str(error)) from None
     version = found.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ReadError(
-            f"{file} has format_version {version!r}; this fastseg ({__version__}) reads {FORMAT_VERSION}"
-        )
+    if type(version) is not int or version != FORMAT_VERSION:
+        given = "no format_version" if version is None else f"format_version {version!r}"
+        raise ReadError(f"{file} has {given}; this fastseg ({__version__}) reads {FORMAT_VERSION}")
     return parse_info(found, str(file))
 
 
@@ -106,12 +108,4 @@ def parse_info(found: Mapping[str, Any], where: str) -> ModelInfo:
     try:
         return ModelInfo.model_validate(found)
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            place = ".".join(str(p) for p in item["loc"])
-            message = item["msg"].removeprefix("Value error, ")
-            known = (
-                f" (known: {', '.join(ModelInfo.model_fields)})" if item["type"] == "extra_forbidden" else ""
-            )
-            problems.append(f"{place}: {message[:1].lower()}{message[1:]}{known}")
-        raise Problems(where, problems) from None
+        raise Problems(where, field_problems(error, ModelInfo)) from None

@@ -16,6 +16,7 @@ from fastseg.unet.fit import Fitted, fit_tile
 from fastseg.unet.job import Job, OnStage, Predicted, quiet
 from fastseg.unet.model import Model
 from fastseg.unet.settings import PredictSettings
+from fastseg.unet.wording import counted
 
 
 def predict_volumes(
@@ -82,8 +83,7 @@ def _check_channels(model: Model, channels: Sequence[Volume]) -> None:
     count = model.architecture.params.channels
     if len(channels) != count:
         raise InputError(
-            f"the image has {len(channels)} channel{'s' if len(channels) != 1 else ''}; this model takes {count}: "
-            "select them with --channel"
+            f"the image has {counted(len(channels), 'channel')}; this model takes {count}: select them with --channel"
         )
     shapes = {tuple(c.shape) for c in channels}
     if len(shapes) > 1 or len(min(shapes)) != 3:

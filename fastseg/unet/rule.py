@@ -6,6 +6,7 @@ array whose fields are the maps: the network runs once a tile, and nodes of the 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ import numpy as np
 from fastseg.arrays import Device, to_host
 from fastseg.errors import InputError, UsageError
 from fastseg.tiling import Block, Local, Place
+from fastseg.tiling.executors import Executor
 from fastseg.tiling.rules import Halo
+from fastseg.tiling.waves import ClusterExecutor
 from fastseg.types import Array, Box
 from fastseg.unet.extension import read_extended
 from fastseg.unet.flips import Flip, flipped, flipped_box
@@ -25,6 +28,7 @@ from fastseg.unet.memory import at_once
 from fastseg.unet.model import Model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.patches import Patch, PatchGrid
+from fastseg.unet.wording import counted
 
 _IN_FLIGHT = 2
 """Batches that are queued on a GPU while the host prepares the next one."""
@@ -207,20 +211,39 @@ class NotEnoughMemory(Exception):
         return NotEnoughMemory, (self.patches, self.device)
 
 
-def remarks(params: Prediction) -> list[str]:
-    """What there is to say about how the network was run in this process."""
-    from fastseg.unet.runner import runner_for, slow_precision
+def remarks(params: Prediction, executor: Executor) -> list[str]:
+    """What there is to say about how the network was run, here or in the workers of an executor."""
+    from fastseg.unet.runner import key_of, slow_precision
 
     found = [slow_precision(params.precision, params.device)]
     if params.compiled:
-        found.append(runner_for(params.model, params.device, params.precision, True).remark)
-    return [remark for remark in found if remark is not None]
+        key = key_of(params.model, params.device, params.precision, True)
+        if isinstance(executor, ClusterExecutor):
+            found += _of_workers(executor, key)
+        else:
+            found.append(_of_this_process(key))
+    return [remark for remark in dict.fromkeys(found) if remark is not None]
+
+
+def _of_this_process(key: tuple[str, ...]) -> str | None:
+    """What the runner of this process says; a worker that ran nothing is not made to import PyTorch."""
+    runners = sys.modules.get("fastseg.unet.runner")
+    return None if runners is None else runners.remark_of(key)
+
+
+def _of_workers(executor: ClusterExecutor, key: tuple[str, ...]) -> list[str | None]:
+    """What the runners of the workers say; those that were lost meanwhile say nothing."""
+    try:
+        answers = executor.client.run(_of_this_process, key, on_error="ignore")
+    except ValueError:  # there is no worker any more
+        return []
+    return [answers[worker] for worker in sorted(answers)]
 
 
 def _check(arrays: Sequence[np.ndarray], place: Place, params: Prediction) -> None:
     channels = params.model.architecture.params.channels
     if len(arrays) != channels:
-        raise InputError(f"{len(arrays)} channels were given; the network takes {channels}")
+        raise InputError(f"the image has {counted(len(arrays), 'channel')}; the network takes {channels}")
     for number, array in enumerate(arrays):
         finite = np.isfinite(array)
         if not finite.all():

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fastseg.arrays import Device, usable_cores
 from fastseg.errors import InputError, UsageError
+from fastseg.unet.memory import smallest_patch
 from fastseg.unet.model import Model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.schedule import make_schedule
@@ -82,8 +83,10 @@ class Runner:
         self, model: Model, device: Device, precision: str = "float32", compiled: bool = False
     ) -> None:
         self.device = device
+        self.name = str(model.path or model.architecture.name)
         self.precision = check_precision(precision, device)
         self.dtype = PRECISIONS[precision]
+        self._least = model.architecture.sizes.size_in(smallest_patch(model.architecture))
         self._torch_device = torch.device(str(device))
         if device.kind == "cpu":
             torch.set_num_threads(usable_cores())
@@ -120,17 +123,17 @@ class Runner:
         Raises
         ------
         InputError
-            (On waiting) if numbers overflowed in half precision.
+            (On waiting) if scores are not finite; it says whether weights, precision or image are the cause.
         """
         with _QUEUE, torch.inference_mode(), self._arithmetic():
             image = self._to_device(torch.from_numpy(batch))
             if self._copies is None and self._compiled is None:
-                return self._to_host(*self._streamed(image, selections, limit))
+                return self._to_host(*self._streamed(image, selections, limit), batch)
             asked = tuple(sorted({s.output for s in selections}))
             scores = dict(zip(asked, self._scores(image, asked), strict=True))
             finite = torch.stack([s.isfinite().all() for s in scores.values()]).all()
             found = torch.stack([_probability(scores[s.output], s.class_, limit) for s in selections])
-            return self._to_host(found, finite)
+            return self._to_host(found, finite, batch)
 
     def _streamed(
         self, image: Tensor, selections: Sequence[Selection], limit: float | None
@@ -181,9 +184,9 @@ class Runner:
         image.record_stream(current)
         return image.to(dtype=self.dtype, memory_format=self._order)
 
-    def _to_host(self, found: Tensor, finite: Tensor) -> Callable[[], np.ndarray]:
+    def _to_host(self, found: Tensor, finite: Tensor, batch: np.ndarray) -> Callable[[], np.ndarray]:
         if self._copies is None:
-            return lambda: self._checked(found, finite)
+            return lambda: self._checked(found, finite, batch)
         host = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
         host.copy_(found, non_blocking=True)
         fine = torch.empty((), dtype=torch.bool, pin_memory=True)
@@ -193,20 +196,39 @@ class Runner:
 
         def wait() -> np.ndarray:
             done.synchronize()
-            return self._checked(host, fine)
+            return self._checked(host, fine, batch)
 
         return wait
 
-    def _checked(self, found: Tensor, finite: Tensor) -> np.ndarray:
+    def _checked(self, found: Tensor, finite: Tensor, batch: np.ndarray) -> np.ndarray:
         if not bool(finite):
-            if self.dtype == torch.float32:
-                raise InputError(
-                    "the network's scores are not finite on this image: its intensities are too large"
-                )
-            raise InputError(
-                f"numbers overflowed in {self.precision}: use precision float32, or normalise the image"
-            )
+            raise InputError(self._why_not_finite(batch))
         return found.numpy()
+
+    def _why_not_finite(self, batch: np.ndarray) -> str:
+        """Whose fault it is that scores of a batch are not finite: the weights', if those of 0 and 1 are not either."""
+        half = self.dtype != torch.float32
+        if not self._takes_unit_images():
+            if half:
+                return f"the weights of {self.name} are too large for {self.precision}: use precision float32"
+            return f"the weights of {self.name} are too large: its scores are not finite even for an image of 0 and 1"
+        if half:
+            return f"numbers overflowed in {self.precision}: use precision float32, or normalise the image"
+        largest = float(np.abs(batch).max())
+        return (
+            f"the network's scores are not finite on this image: its intensities are too large (up to {largest:.3g}), "
+            "normalise it"
+        )
+
+    def _takes_unit_images(self) -> bool:
+        """Whether the scores of the smallest patches of nothing but 0 and nothing but 1 are finite."""
+        shape = (1, self.network.graph.channels, *self._least)
+        with _QUEUE, torch.inference_mode(), self._arithmetic():
+            for value in (0.0, 1.0):
+                image = self._to_device(torch.full(shape, value))
+                if not all(bool(scores.isfinite().all()) for scores in self.network(image)):
+                    return False
+        return True
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
@@ -237,15 +259,27 @@ _HELD = 2
 _LOCK = threading.Lock()
 
 
-def runner_for(model: Model, device: Device, precision: str, compiled: bool = False) -> Runner:
-    """The runner of a model in this process; a worker keeps it from one tile to the next."""
-    key = (
+def key_of(model: Model, device: Device, precision: str, compiled: bool = False) -> tuple[str, ...]:
+    """What tells runners apart, in any process."""
+    return (
         model.info.weights_sha256,
         str(model.architecture.as_dict()),
         str(device),
         precision,
         str(compiled),
     )
+
+
+def remark_of(key: tuple[str, ...]) -> str | None:
+    """What the runner of this key has to say, if this process holds it."""
+    with _LOCK:
+        held = _RUNNERS.get(key)
+    return None if held is None else held.remark
+
+
+def runner_for(model: Model, device: Device, precision: str, compiled: bool = False) -> Runner:
+    """The runner of a model in this process; a worker keeps it from one tile to the next."""
+    key = key_of(model, device, precision, compiled)
     with _LOCK:
         if key not in _RUNNERS:
             while len(_RUNNERS) >= _HELD:

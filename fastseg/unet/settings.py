@@ -19,6 +19,7 @@ from fastseg.unet.resize import check_resize
 from fastseg.unet.rule import Prediction
 from fastseg.unet.threshold import check_threshold, float32_limit
 from fastseg.unet.torch_library import torch_device
+from fastseg.unet.wording import counted
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ def check_settings(settings: PredictSettings, model: Model) -> None:
     check_resize(settings.resize)
     if settings.min_size < 0:
         raise UsageError(f"a least size of {settings.min_size} voxels is not possible: give 0 or more")
+    if settings.min_size > 1 and threshold_of(model, settings) is None:
+        raise UsageError(
+            f"a least size of {settings.min_size} voxels is for masks, and probabilities are asked for: give a "
+            "threshold, or leave --min-size out"
+        )
     if settings.patch is not None or settings.mode != "aligned":
         make_grid(arch, (1, 1, 1), settings.mode, settings.patch)
 
@@ -196,5 +202,8 @@ def recipes_of(model: Model, settings: PredictSettings) -> list[Recipe]:
     if isinstance(given, int | str | Recipe):
         return [get_recipe(given)] * channels
     if len(given) != channels:
-        raise UsageError(f"{len(given)} normalisations were given; the network takes {channels} channels")
+        raise UsageError(
+            f"{counted(len(given), 'normalisation')} given; the network takes {counted(channels, 'channel')}: give one "
+            "for all, or one for each"
+        )
     return [get_recipe(recipe) for recipe in given]

@@ -1,4 +1,4 @@
-"""Configuration files in YAML, the reference's and this program's."""
+"""Files in YAML that hold a mapping: configurations, the reference's and this program's, and descriptions of models."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import Any
 from fastseg.errors import UsageError
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A configuration file as a mapping, its meaning not looked at.
+def read_yaml(path: str | Path, what: str = "configuration") -> dict[str, Any]:
+    """A file as a mapping, its meaning not looked at.
+
+    Parameters
+    ----------
+    path : path-like
+    what : str
+        What the file should be, for messages.
 
     Raises
     ------
@@ -31,5 +37,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             f"{file} is not valid YAML{where}: {getattr(error, 'problem', None) or 'plain values only'}"
         ) from None
     if not isinstance(found, Mapping):
-        raise UsageError(f"{file} is no configuration: a mapping of keys to values is needed")
+        state = "is empty" if found is None else f"is no {what}"
+        raise UsageError(f"{file} {state}: a mapping of keys to values is needed")
     return dict(found)

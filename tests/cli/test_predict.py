@@ -390,6 +390,10 @@ def test_bad_models(
         (("--patch", "22,61"), "--patch '22,61' is not a size"),
         (("--mode", "compat"), "needs the patch size that residual_unet was used with"),
         (("--resize", "1,0,1"), "--resize '1,0,1' is not a resize"),
+        (
+            ("--min-size", "4"),
+            "a least size of 4 voxels is for masks, and probabilities are asked for: give a",
+        ),
         (("--outputs", "aux"), "give main, all, or output and class"),
         (("--outputs", "1:1"), "output 1: residual_unet has outputs 0 to 0"),
         (("--probabilities", "float16"), "OME-TIFF has no 16-bit floats"),

@@ -20,26 +20,11 @@ from fastseg.unet.training import stream
 from fastseg.unet.training.config import parse_settings
 from fastseg.unet.training.events import EpochDone, Note, StepDone, TrainingStarted, ValidationStep
 from tests.cli.predicting import write
+from tests.cli.training import TINY
 from tests.support import interrupts_heeded
 from tests.unet.training.runs import blob_set, blobs
 
 Cli = Callable[..., Result]
-
-TINY = (
-    *(
-        "--network",
-        "residual_unet",
-        "--patch",
-        "16,24,24",
-        "--batch",
-        "2",
-        "--epochs",
-        "1",
-        "--device",
-        "cpu",
-    ),
-    *("--set", "network.width=4", "--set", "network.levels=1", "--set", "sampling.patches=2"),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +52,7 @@ def test_train_resume_predict(cli: Cli, data: Path, tmp_path: Path) -> None:
     )
     assert lines[1].startswith("epoch 0 of 0 to 0: loss ")
     assert "Dice " in lines[1]
-    assert lines[2].startswith("1 epochs trained, best epoch 0 with ")
+    assert lines[2].startswith("1 epoch trained, best epoch 0 with ")
     assert lines[2].endswith(f": {run / 'best.model'}")
     assert (run / "training.html").is_file()
     again = cli("train", data, "-o", run, *TINY)
@@ -201,10 +186,10 @@ def test_a_failure_on_the_way_says_how_to_go_on(
     run = tmp_path / "run"
     real = stream.PatchStream.epoch
 
-    def failing(self: stream.PatchStream, number: int) -> object:
+    def failing(self: stream.PatchStream, number: int, start: int) -> object:
         if number == 1:
             raise stream.InputError("img_001.ome.tif has changed")
-        return real(self, number)
+        return real(self, number, start)
 
     monkeypatch.setattr(stream.PatchStream, "epoch", failing)
     done = cli("train", data, "-o", run, *TINY, "--epochs", "2")

@@ -147,7 +147,7 @@ def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
         "bottom.conv1.bias holds torch.int32; floating-point numbers are expected",
         "bottom.norm1.running_var holds negative variances",
         "down0.conv1.bias has shape (7,); (4,) is expected",
-        "down0.conv2.bias holds NaN or infinite numbers",
+        "down0.conv2.bias holds NaN or infinite numbers; weights have to be finite",
         "extra.weight is not part of residual_unet",
         "scores.bias is missing; shape (2,) is expected",
     ]
@@ -155,19 +155,35 @@ def test_every_problem_is_listed_at_once(tmp_path: Path) -> None:
 
 
 def test_a_long_list_is_cut(tmp_path: Path) -> None:
+    strange = {f"net.{name}": tensor for name, tensor in small_state().items()}
     with pytest.raises(Problems, match=r"and 1[0-9]+ more of the same kind"):
-        load_checkpoint(saved(tmp_path, small_state()), "unet_xy")
+        load_checkpoint(saved(tmp_path, strange), "unet_xy")
+
+
+def test_many_tensors_that_are_not_finite_are_one_problem(tmp_path: Path) -> None:
+    state = {k: torch.full_like(v, float("inf")) if v.ndim == 5 else v for k, v in small_state().items()}
+    with pytest.raises(Problems) as caught:
+        load_checkpoint(saved(tmp_path, state))
+    (problem,) = caught.value.problems
+    assert problem.startswith("down0.conv1.weight, down0.conv2.weight, down0.shortcut.weight and ")
+    assert problem.endswith(" more hold NaN or infinite numbers; weights have to be finite")
 
 
 def test_another_network_than_asked_for(tmp_path: Path) -> None:
     state = {k: torch.zeros(v.shape) for k, v in state_of(architecture("unet_original")).items()}
+    with pytest.raises(
+        Problems, match=r"it holds unet_original \(channels=1, .*, not unet_xy \(channels=1"
+    ) as caught:
+        load_checkpoint(saved(tmp_path, state), "unet_xy")
+    assert len(caught.value.problems) == 1
+    del state["ec1.0.bias"]  # of no network
     with pytest.raises(Problems, match=r"up1a\.weight is missing"):
         load_checkpoint(saved(tmp_path, state), "unet_xy")
 
 
 def test_given_parameters_are_checked_against_the_tensors(tmp_path: Path) -> None:
     with pytest.raises(
-        Problems, match=r"down0\.conv1\.weight has shape \(4, 1, 3, 3, 3\); \(4, 2, 3, 3, 3\)"
+        Problems, match=r"holds residual_unet \(channels=1, .* not residual_unet \(channels=2, "
     ):
         load_checkpoint(saved(tmp_path, small_state()), params={"channels": 2})
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastseg.errors import Problems
 from fastseg.unet.graph import Graph
+from fastseg.unet.wording import field_problems
 
 
 class NetworkParams(BaseModel):
@@ -75,17 +76,11 @@ class NetworkSpec:
         try:
             params = self.params.model_validate(given)
         except ValidationError as error:
-            raise Problems(f"network {self.name}", [_sentence(dict(e)) for e in error.errors()]) from None
+            problems = field_problems(error, self.params, "parameter")
+            raise Problems(f"network {self.name}", problems) from None
         if len(params.classes) != self.outputs or min(params.classes, default=0) < 1:
             raise Problems(
                 f"network {self.name}",
                 [f"classes: {list(params.classes)} given; {self.outputs} numbers of at least 1 are needed"],
             )
         return params
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(p) for p in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{place}: there is no such parameter"
-    return f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]} (given: {error['input']!r})"

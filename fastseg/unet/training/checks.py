@@ -23,7 +23,8 @@ class _Found:
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    foreground: bool = False
+    classes: set[int] = field(default_factory=set)
+    """Above 0, of voxels that count."""
 
 
 def check_items(
@@ -34,6 +35,7 @@ def check_items(
     size_in: Triple,
     size_out: Triple,
     quantise: bool = False,
+    trained: int | None = None,
 ) -> tuple[str, ...]:
     """Read everything once, a few planes at a time, and report what is wrong.
 
@@ -48,6 +50,9 @@ def check_items(
         Of the patches.
     quantise : bool
         `AugmentationSettings.quantise`: images outside [0, 1] are then errors.
+    trained : int, optional
+        So many items are trained with, the others are held back; all of them by default. What is to be learnt has to
+        be in the first.
 
     Returns
     -------
@@ -65,11 +70,22 @@ def check_items(
     with ThreadPoolExecutor(max(1, min(_THREADS, usable_cores(), len(items)))) as pool:
         found = list(pool.map(rule.check, items))
     errors = [f"{item.name}: {e}" for item, one in zip(items, found, strict=True) for e in one.errors]
-    if not errors and not any(one.foreground for one in found):
-        errors.append("no image has a voxel of a class above 0 that counts: there is nothing to learn")
+    learnt: set[int] = set().union(*(one.classes for one in found[:trained]))
+    if not errors and not learnt:
+        errors.append(
+            "no image to train with has a voxel of a class above 0 that counts: there is nothing to learn"
+        )
     if errors:
         raise Problems("training data", errors)
-    return tuple(f"{item.name}: {w}" for item, one in zip(items, found, strict=True) for w in one.warnings)
+    warnings = [f"{item.name}: {w}" for item, one in zip(items, found, strict=True) for w in one.warnings]
+    missing = [str(c) for c in range(1, rule.classes) if c not in learnt]
+    if missing:
+        kind = "class" if len(missing) == 1 else "classes"
+        warnings.append(
+            f"no image to train with has a voxel of {kind} {', '.join(missing)} that counts: the network will not find "
+            f"{'it' if len(missing) == 1 else 'them'}"
+        )
+    return tuple(warnings)
 
 
 @dataclass(frozen=True)
@@ -125,13 +141,17 @@ class _Rule:
         for slab in stacks.truth.slabs():
             truth = stacks.truth_planes(slab)
             top = max(top, int(truth.max()))
-            counts = truth > 0
+            counts = None
             if stacks.cost is not None:
                 cost = stacks.cost.planes(slab)
                 finite = finite and bool(np.isfinite(cost).all())
                 low, high = min(low, float(cost.min())), max(high, float(cost.max()))
-                counts &= cost > 0
-            found.foreground = found.foreground or bool(counts.any())
+                counts = cost > 0
+            for class_ in range(1, self.classes):
+                if class_ not in found.classes:
+                    own = truth == class_
+                    if bool((own if counts is None else own & counts).any()):
+                        found.classes.add(class_)
         self._judge_truth(stacks, top, found)
         if stacks.cost is None:
             return
@@ -151,5 +171,5 @@ class _Rule:
             found.errors.append(
                 f"{path} holds class {top}; the network has classes 0 to {self.classes - 1}{hint}"
             )
-        elif not found.foreground:
+        elif not found.classes:
             found.warnings.append(f"{path} has no voxel of a class above 0 that counts")

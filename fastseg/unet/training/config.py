@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from fastseg.errors import Problems, UsageError
 from fastseg.unet.training.settings import TrainSettings
+from fastseg.unet.wording import field_problems
 
 
 def placed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,29 +77,7 @@ def parse_settings(tree: Mapping[str, Any], where: str) -> TrainSettings:
     try:
         return TrainSettings.model_validate(dict(tree))
     except ValidationError as error:
-        raise Problems(where, [_sentence(dict(e)) for e in error.errors()]) from None
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(p) for p in error["loc"])
-    if error["type"] == "extra_forbidden":
-        *sections, key = [str(p) for p in error["loc"]]
-        known = _keys(sections)
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        return f"{place}: there is no such key ({hint})"
-    message = error["msg"].removeprefix("Value error, ")
-    if not place:  # of the whole, which names its key itself
-        return message
-    given = "" if isinstance(error["input"], Mapping) else f" (given: {error['input']!r})"
-    return f"{place}: {message[:1].lower()}{message[1:]}{given}"
-
-
-def _keys(sections: Sequence[str]) -> list[str]:
-    model: Any = TrainSettings
-    for section in sections:
-        model = model.model_fields[section].annotation
-    return list(model.model_fields)
+        raise Problems(where, field_problems(error, TrainSettings)) from None
 
 
 def dump(settings: TrainSettings) -> str:

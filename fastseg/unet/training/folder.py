@@ -21,31 +21,33 @@ import fcntl
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastseg.errors import ReadError, UsageError, WriteError
 from fastseg.io.atomic import atomic_output, prepare_directory
-from fastseg.unet.model import make_model, save_model
+from fastseg.unet.model import OF_RUNS, make_model, save_model
 from fastseg.unet.training.config import dump, parse_settings
 from fastseg.unet.training.prepare import Plan
 from fastseg.unet.training.split import Split
 from fastseg.unet.yaml_file import read_yaml
 
 if TYPE_CHECKING:
+    from fastseg.unet.training.board import Board
     from fastseg.unet.training.optimize import Optimization
     from fastseg.unet.training.settings import TrainSettings
     from fastseg.unet.training.state import Progress
     from fastseg.unet.training.validation import Judged
 
-CONFIG, SPLIT, STATE, METRICS, REPORT = (
+CONFIG, SPLIT, STATE, METRICS, REPORT, BOARD = (
     "config.yaml",
     "split.yaml",
     "state.pt",
     "metrics.csv",
     "training.html",
+    "tensorboard",
 )
 
 
@@ -62,7 +64,7 @@ class RunFolder:
     def __init__(self, path: str | Path, plan: Plan | None = None) -> None:
         self.path = Path(path)
         self._plan = plan
-        self._board: Any = None
+        self._board: Board | None = None
 
     @property
     def plan(self) -> Plan:
@@ -81,7 +83,12 @@ class RunFolder:
             If it cannot be written to.
         """
         prepare_directory(self.path)
-        with open(self.path / ".lock", "w") as stream:
+        file = self.path / ".lock"
+        with ExitStack() as opened:
+            try:
+                stream = opened.enter_context(open(file, "w"))
+            except OSError as error:
+                raise WriteError(f"{file} cannot be written: {error.strerror or error}") from None
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -91,7 +98,8 @@ class RunFolder:
             yield
 
     def check_new(self) -> None:
-        """Refuse a folder that holds a run with a state.
+        """Refuse a folder that holds a run with a state, or models, which could be taken for those of the new run; and
+        what is no folder or cannot be written to, which is better told before images are read than after.
 
         Raises
         ------
@@ -101,9 +109,25 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} holds a run already: go on with --resume {self.path}, or give another folder"
             )
+        models = [name for name in OF_RUNS if os.path.lexists(self.path / name)]
+        if models:
+            raise UsageError(
+                f"{self.path} holds {' and '.join(models)} of another run, and no state to go on from: give another "
+                "folder"
+            )
+        there = next(p for p in (self.path, *self.path.absolute().parents) if os.path.lexists(p))
+        if not there.is_dir():
+            raise UsageError(f"output folder {self.path} cannot be made: {there} is a file")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(f"output folder {self.path} cannot be written to: permission denied in {there}")
 
     def begin(self) -> None:
-        """Write down what decides the run."""
+        """Write down what decides the run.
+
+        Raises
+        ------
+        WriteError
+        """
         split = self.plan.split
         self._write(CONFIG, dump(self.plan.settings))
         self._write(
@@ -132,7 +156,7 @@ class RunFolder:
         """
         found = read_yaml(self.path / SPLIT)
         for key, items in (("training", split.training), ("validation", split.validation)):
-            before, now = list(found.get(key, [])), _names(items)
+            before, now = list(found.get(key) or []), _names(items)
             if before != now:
                 gone, new = sorted({*before} - {*now}), sorted({*now} - {*before})
                 changes = [f"{', '.join(gone)} missing"] if gone else []
@@ -149,13 +173,19 @@ class RunFolder:
         judged: Sequence[Judged],
         best: bool,
         done: bool,
-    ) -> None:
-        """Write metrics, samples and the report after an epoch.
+    ) -> str | None:
+        """Write metrics, samples, the report and TensorBoard's files after an epoch.
+
+        Returns
+        -------
+        str or None
+            A remark for the user.
 
         Raises
         ------
         WriteError
         """
+        from fastseg.unet.training.board import Board
         from fastseg.unet.training.report import report_page
         from fastseg.unet.training.samples import read_samples, save_samples
 
@@ -166,7 +196,14 @@ class RunFolder:
         if judged or done or len(history) == 1:  # between validations there is little to see
             page = report_page(self.path.name, self.plan, history, read_samples(self.path), done)
             self._write(REPORT, page)
-        self._tensorboard(row)
+        if self._board is None:
+            self._board = Board(self.path / BOARD)
+        return self._board.add(row, samples)
+
+    def close(self) -> None:
+        """Give open files back. May be called twice."""
+        if self._board is not None:
+            self._board.close()
 
     def save_model(
         self, name: str, weights: Mapping[str, Any], progress: Progress, row: Mapping[str, float]
@@ -236,28 +273,6 @@ class RunFolder:
         encoded = text.encode()
         with atomic_output(self.path / name, overwrite=True, needed=len(encoded)) as file:
             file.write_bytes(encoded)
-
-    def _tensorboard(self, row: Mapping[str, float]) -> None:
-        """Add the row to TensorBoard's files, where it is installed."""
-        if self._board is False:
-            return
-        epoch = int(row["epoch"])
-        if self._board is None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                self._board = False
-                return
-            self._board = SummaryWriter(os.fspath(self.path / "tensorboard"), purge_step=epoch)
-        try:
-            for name, value in row.items():
-                if name not in ("epoch", "steps"):
-                    self._board.add_scalar(name, value, epoch)
-            self._board.flush()
-        except OSError as error:
-            raise WriteError(
-                f"{self.path / 'tensorboard'} cannot be written: {error.strerror or error}"
-            ) from None
 
 
 def metrics_table(history: Sequence[Mapping[str, float]]) -> str:

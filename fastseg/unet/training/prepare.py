@@ -101,7 +101,7 @@ def prepare(settings: TrainSettings, *, begun: bool = False) -> Plan:
         leaveout = (_SHARE,) if len(items) > 1 else ()
     split = split_items(items, leaveout, seed=settings.seed)
     stacks, problems = _opened(split)
-    started = None if settings.init is None or begun else load_model(settings.init)
+    started = None if settings.init is None or begun else _started(settings.init)
     arch = _architecture(settings, started, stacks)
     outputs = _used_outputs(settings, arch)
     smallest = [min((s.shape[axis] for s in stacks), default=1) for axis in range(3)]
@@ -116,6 +116,7 @@ def prepare(settings: TrainSettings, *, begun: bool = False) -> Plan:
         size_in=patch,
         size_out=arch.sizes.size_out(patch),
         quantise=settings.augmentation.quantise,
+        trained=len(split.training),
     )
     notes = [*warnings]
     if not split.validation:
@@ -206,6 +207,14 @@ def _opened(split: Split) -> tuple[list[ItemStacks], list[str]]:
     return stacks, problems
 
 
+def _started(init: str) -> Model:
+    """The model to start from."""
+    try:
+        return load_model(init)
+    except ReadError as error:
+        raise UsageError(f"init: {error}") from error
+
+
 def _architecture(
     settings: TrainSettings,
     started: Model | None,
@@ -279,7 +288,11 @@ def _spacing(stacks: Sequence[ItemStacks], notes: list[str]) -> tuple[float, flo
     """The voxel size that all images share."""
     found = {s.item.name: s.image.spacing for s in stacks}
     known = [spacing for spacing in found.values() if spacing is not None]
-    if len(known) < len(found) or not known:
+    if len(known) < len(found):
+        if known:
+            silent = [name for name, spacing in found.items() if spacing is None]
+            more = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
+            notes.append(f"{silent[0]}{more}: no voxel size is said in the file; none is recorded")
         return None
     first = known[0]
     for name, other in found.items():

@@ -79,7 +79,7 @@ def read_reference(found: Mapping[str, Any], where: str, *, compat: bool = False
     config = _Config(found)
     tree = config.tree(compat)
     if config.problems:
-        raise Problems(where, config.problems)
+        raise Problems(where, tuple(dict.fromkeys(config.problems)))  # what is looked at twice is told once
     notes = config.notes
     if not compat:
         notes.append(

@@ -93,10 +93,17 @@ def _index(folder: Path) -> dict[str, dict]:
 
 
 def picture(sample: Sample) -> bytes:
-    """The panels raw, truth, probability and difference as a PNG."""
+    """The `panels` as a PNG."""
     from PIL import Image
 
-    panels = [
+    out = io.BytesIO()
+    Image.fromarray(panels(sample)).save(out, "PNG")
+    return out.getvalue()
+
+
+def panels(sample: Sample) -> np.ndarray:
+    """Raw, truth, probability and difference side by side: (Y, X, 4) uint8, red, green, blue and opacity."""
+    four = [
         _grey(sample.raw),
         _mask(sample.true, sample.counts),
         _grey(sample.probability),
@@ -105,11 +112,9 @@ def picture(sample: Sample) -> bytes:
     height, width = sample.raw.shape
     scale = max(1, -(-_LEAST // max(height, width)))
     gap = np.zeros((height * scale, _GAP, 4), np.uint8)  # transparent: the page may be dark or light
-    row = [gap] * (2 * len(panels) - 1)
-    row[::2] = [_opaque(panel).repeat(scale, 0).repeat(scale, 1) for panel in panels]
-    out = io.BytesIO()
-    Image.fromarray(np.concatenate(row, axis=1)).save(out, "PNG")
-    return out.getvalue()
+    row = [gap] * (2 * len(four) - 1)
+    row[::2] = [_opaque(panel).repeat(scale, 0).repeat(scale, 1) for panel in four]
+    return np.concatenate(row, axis=1)
 
 
 def difference(sample: Sample) -> np.ndarray:

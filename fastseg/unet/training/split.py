@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
+from difflib import get_close_matches
+from math import floor, isfinite
 
 import numpy as np
 
 from fastseg.errors import UsageError
 from fastseg.unet.training.items import TrainingItem
+from fastseg.unet.wording import counted
+
+_NAMED = 4
+"""Images that a message names."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def split_items(
         out = _listed(items, wanted)
     if len(out) >= len(items):
         raise UsageError(
-            f"leaveout {_spell(wanted)} leaves no image to train with: there are {len(items)} of them"
+            f"leaveout {_spell(wanted)} leaves no image to train with: the data set has {counted(len(items), 'image')}"
         )
     chosen = [(i in out, item) for i, item in enumerate(items)]
     return Split(
@@ -83,8 +88,10 @@ def _listed(items: Sequence[TrainingItem], wanted: list[float | str]) -> set[int
             if one in names:
                 found.append(names[one])
             else:
-                problems.append(f"'{one}' is no image of this data set")
-        elif int(one) == one and 0 <= one < len(items):
+                near = get_close_matches(one, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"they are {_some(list(names))}"
+                problems.append(f"'{one}' is no image of this data set ({hint})")
+        elif isfinite(one) and int(one) == one and 0 <= one < len(items):
             found.append(int(one))
         else:
             problems.append(f"{one:g} is no index from 0 to {len(items) - 1}")
@@ -92,6 +99,11 @@ def _listed(items: Sequence[TrainingItem], wanted: list[float | str]) -> set[int
     if problems:
         raise UsageError(f"leaveout {_spell(wanted)}: {'; '.join(problems)}")
     return set(found)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return f"{', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _spell(wanted: list[float | str]) -> str:

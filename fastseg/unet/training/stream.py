@@ -38,6 +38,7 @@ from fastseg.unet.training.sampling import (
     on_foreground,
 )
 from fastseg.unet.training.seeds import Purpose, generator
+from fastseg.unet.training.team import Team
 from fastseg.unet.training.volumes import VolumeStore
 
 DEFAULT_MEMORY = 1 << 30
@@ -90,6 +91,8 @@ class PatchStream:
         Batches that are prepared ahead of use on a thread; 0 for none, and no thread.
     readers : int
         Threads that read patches.
+    team : Team, optional
+        The ranks, if they are processes that share the scratch file, see `VolumeStore`.
 
     Notes
     -----
@@ -117,6 +120,7 @@ class PatchStream:
         scratch: Path | None = None,
         ahead: int = 2,
         readers: int = 2,
+        team: Team | None = None,
     ) -> None:
         _check_numbers(batch=batch, world=world, readers=readers)
         if not 0 <= rank < world or seed < 0 or ahead < 0:
@@ -140,19 +144,22 @@ class PatchStream:
         self._running: weakref.WeakSet[_Epoch] = weakref.WeakSet()
         if not items:
             raise UsageError("there are no images to train with")
-        self._volumes = VolumeStore(items, channels, memory, scratch)
+        self._volumes = VolumeStore(items, channels, memory, scratch, team)
         self._check_shapes(items)
-        if not self.steps():
+        self._steps = len(self._batches(self._patches()))
+        if not self._steps:
             raise UsageError(
                 f"{sampling.patches} patches are too few for {world} processes: one for each is needed"
             )
 
     def steps(self) -> int:
         """Batches of an epoch, the same on all ranks; with ``focus`` an epoch may have fewer."""
-        return len(self._batches(self._patches()))
+        return self._steps
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of this rank in an epoch, counted from 0.
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of this rank in an epoch, counted from 0, from the step `start` on.
+
+        Those before it are not prepared: a patch depends on the seed, the epoch and its own number alone.
 
         With ``fresh`` all of them are full. With ``buffer`` and ``focus`` the last may be smaller, as in the reference;
         what does not divide among the ranks is then left out of it, so that all ranks have equally many patches in
@@ -163,9 +170,9 @@ class PatchStream:
         ReadError, InputError, WriteError
             When a volume cannot be read or copied, or there is no patch to draw; while the batches are taken.
         """
-        if number < 0:
-            raise UsageError(f"epoch {number} is not possible: they count from 0")
-        made = _Epoch(self._make(number), self._ahead, self._device)
+        if number < 0 or start < 0:
+            raise UsageError(f"epoch {number} from step {start} on is not possible: both count from 0")
+        made = _Epoch(self._make(number, start), self._ahead, self._device)
         self._running.add(made)
         return made
 
@@ -253,17 +260,18 @@ class PatchStream:
         raw = read_patch(self._volumes[draw.item], placement, offsets, self._shape, self._augmentation)
         return raw, intensity
 
-    def _make(self, epoch: int) -> Generator[Batch, None, None]:
+    def _make(self, epoch: int, start: int) -> Generator[Batch, None, None]:
         """The batches of this rank, one after the other; patches of the next one are read meanwhile."""
         draws = self._draws(epoch)
-        first = 0
+        counts = self._batches(len(draws))
+        first = sum(counts[:start])
         waiting: deque[list[Future[tuple[RawPatch, Intensity | None]]]] = deque()
         with ThreadPoolExecutor(self._readers, thread_name_prefix="fastseg-reader") as pool:
             try:
-                for count in self._batches(len(draws)):
+                for count in counts[start:]:
                     own = count // self._world
-                    start = first + self._rank * own
-                    waiting.append([pool.submit(self._read, draw) for draw in draws[start : start + own]])
+                    begin = first + self._rank * own
+                    waiting.append([pool.submit(self._read, draw) for draw in draws[begin : begin + own]])
                     first += count
                     if len(waiting) == 2:
                         yield self._finish(waiting.popleft())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastseg.errors import UsageError
+from fastseg.unet.model import BEST, LAST
 from fastseg.unet.training.config import changed, parse_settings
 from fastseg.unet.training.events import Note, OnEvent, quiet
 from fastseg.unet.training.folder import STATE, RunFolder
@@ -142,10 +143,10 @@ def _trained(folder: Path) -> Trained:
     from fastseg.unet.training.state import load_state
 
     progress, _ = load_state(folder / STATE)
-    best = folder / "best.model"
+    best = folder / BEST
     return Trained(
         folder=folder,
-        model=best if best.is_dir() else folder / "last.model",
+        model=best if best.is_dir() else folder / LAST,
         epochs=progress.epoch,
         best=progress.best,
         best_epoch=progress.best_epoch,

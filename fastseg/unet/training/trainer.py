@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import torch
 
 from fastseg.arrays import usable_cores
-from fastseg.errors import InputError, UsageError
-from fastseg.unet.model import load_model
+from fastseg.errors import InputError, ReadError, UsageError
+from fastseg.unet.model import BEST, LAST, load_model
 from fastseg.unet.module import Network
+from fastseg.unet.runner import is_out_of_memory
 from fastseg.unet.training.batch_norm import join_batch_norms
 from fastseg.unet.training.events import EpochDone, Note, OnEvent, StepDone, TrainingStarted, ValidationStep
-from fastseg.unet.training.folder import RunFolder
+from fastseg.unet.training.folder import CONFIG, STATE, RunFolder
 from fastseg.unet.training.items import TrainingItem
 from fastseg.unet.training.losses import make_loss
 from fastseg.unet.training.optimize import Optimization, freeze
@@ -84,6 +84,7 @@ class Trainer:
             rank=team.rank,
             world=team.world,
             memory=self.settings.data.memory,
+            team=team,
         )
         self.curve = make_curve(self.settings.schedule, self.settings.epochs, self.stream.steps())
         self.plateau = self._new_plateau()
@@ -111,9 +112,21 @@ class Trainer:
         return Plateau(schedule.patience, schedule.factor, schedule.final, **self.progress.plateau)
 
     def resume(self, progress: Progress, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state.
+
+        Raises
+        ------
+        ReadError
+            If it is not of this network and these settings.
+        """
         self.progress = progress
-        self.optimization.load(state)
+        try:
+            self.optimization.load(state)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise ReadError(
+                f"{self.folder.path / STATE} is not the state of the run that {CONFIG} describes: {lines[-1][:200]}"
+            ) from None
         self.plateau = self._new_plateau()
 
     def run(self) -> None:
@@ -133,8 +146,8 @@ class Trainer:
             with self._arithmetic():
                 while self.progress.epoch < self.settings.epochs and not self._patience_is_over():
                     self._epoch()
-        except RuntimeError as error:  # what PyTorch raises on the CPU has no class of its own
-            if not (isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
             size = ",".join(map(str, self.plan.size_in))
             raise UsageError(
@@ -142,6 +155,7 @@ class Trainer:
             ) from None
         finally:
             self.stream.close()
+            self.folder.close()
 
     def _announce(self) -> None:
         plan = self.plan
@@ -186,16 +200,19 @@ class Trainer:
         kept = bool(keep) and self._due(keep)
         last = epoch == self.settings.epochs - 1 or self._patience_is_over()
         if self.team.leads:
-            self.folder.record(row, progress.history, judged, best, done=last)
+            remark = self.folder.record(row, progress.history, judged, best, done=last)
+            if remark is not None:
+                self.note(remark)
         weights = None
-        if self.team.leads and (best or kept or last):
-            weights = self.optimization.weights()
+        saves = last or self._due_state(epoch)
+        if self.team.leads and (best or kept or saves):
+            weights = self._weights()
             if best:
-                self.folder.save_model("best.model", weights, progress, row)
+                self.folder.save_model(BEST, weights, progress, row)
             if kept or (last and keep):
                 self.folder.keep(weights, self.optimization, progress, row)
         progress.next_epoch()
-        if last or self._due_state(epoch):
+        if saves:
             self._save(weights, row)
         self._tell(done)
 
@@ -208,9 +225,9 @@ class Trainer:
         begun = perf_counter()
         before = progress.seconds
         waiting: tuple[int, torch.Tensor, float] | None = None
-        batches = self.stream.epoch(progress.epoch)
+        batches = self.stream.epoch(progress.epoch, progress.step)
         try:
-            for batch in islice(batches, progress.step, None):
+            for batch in batches:
                 rate = self._rate(progress.total)
                 loss = self.optimization.step(batch, rate)
                 # the loss of the step before is read while this one runs: a GPU is never waited for
@@ -239,14 +256,33 @@ class Trainer:
         loss = float(tensor)
         epoch = self.progress.epoch
         if not isfinite(loss):
-            half = self.plan.precision in ("bfloat16", "float16")
-            hint = " or train with precision float32" if half else ""
-            raise InputError(
-                f"the loss became {loss} in epoch {epoch}, step {step}: lower the learning rate "
-                f"({self.settings.optimizer.learning_rate:g}){hint}; the states saved before are unharmed"
-            )
+            raise self._diverged(f"the loss became {loss} in epoch {epoch}, step {step}")
         self.progress.loss += loss
         self._tell(StepDone(epoch, step, self.stream.steps(), loss, rate))
+
+    def _weights(self) -> dict[str, Any]:
+        """The weights to validate or keep.
+
+        Raises
+        ------
+        InputError
+            If they are not finite; the loss, which is that before a step, does not say so of the last one.
+        """
+        weights = self.optimization.weights()
+        for name, tensor in weights.items():
+            if not bool(tensor.isfinite().all()):
+                raise self._diverged(
+                    f"the weights ({name}) became NaN or infinite in epoch {self.progress.epoch}"
+                )
+        return weights
+
+    def _diverged(self, what: str) -> InputError:
+        half = self.plan.precision in ("bfloat16", "float16")
+        hint = " or train with precision float32" if half else ""
+        return InputError(
+            f"{what}: lower the learning rate ({self.settings.optimizer.learning_rate:g}){hint}; the states saved "
+            "before are unharmed"
+        )
 
     def _rate(self, step: int) -> float:
         lowered = self.plateau.rate if self.settings.schedule.name == "plateau" else 1.0
@@ -274,7 +310,7 @@ class Trainer:
             self._stop()
         begun = perf_counter()
         shown = self.settings.save.samples
-        found = judge(self.optimization.weights(), [(items[i], i < shown) for i in own], before)
+        found = judge(self._weights(), [(items[i], i < shown) for i in own], before)
         judged: list[Judged] = self.team.in_turns(self.team.gather(found))
         self.progress.seconds += perf_counter() - begun
         return judged
@@ -312,7 +348,7 @@ class Trainer:
     def _save(self, weights: dict[str, Any] | None, row: dict[str, float]) -> None:
         """Model first, state last: what the state refers to is there."""
         if self.team.leads:
-            self.folder.save_model("last.model", weights or self.optimization.weights(), self.progress, row)
+            self.folder.save_model(LAST, weights or self._weights(), self.progress, row)
             self.folder.save_state(self.progress, self.optimization.state())
 
     def _tell(self, event: Any) -> None:

@@ -2,30 +2,35 @@
 
 Every patch of a compressed file costs the decoding of whole planes, so reading boxes from the files would decode each
 of them hundreds of times in a run. Each file is therefore decoded once: the first items into memory as far as a budget
-of bytes goes, the others into one scratch file that is mapped. What is mapped is given back by the system when memory
-is short, and read at the speed of memory when it is not. The scratch file has no name, so that nothing of it stays
-behind however the process ends; it is written by ordinary writes, because a full disk is then an error and not a crash.
+of bytes goes, the others into one scratch file that is mapped, and that processes which train together share.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastseg.errors import InputError, WriteError
+from fastseg.arrays.cores import usable_cores
+from fastseg.errors import InputError
 from fastseg.unet.graph import Triple
 from fastseg.unet.training.items import TrainingItem
+from fastseg.unet.training.scratch_file import ScratchFile
 from fastseg.unet.training.stacks import ItemStacks, channels_problem, open_item
 
+if TYPE_CHECKING:
+    from fastseg.unet.training.team import Team
+
 _ALIGNMENT = 64
+
+_THREADS = 4
+"""That decode at most, where items are decoded ahead of use."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,15 @@ class Volumes:
         return z, y, x
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """What is counted while an item is decoded; as of `Volumes`."""
+
+    foreground: np.ndarray
+    counting: np.ndarray | None
+    largest_cost: float
+
+
 @dataclass
 class _Slot:
     """Where an item is, or will be, decoded."""
@@ -75,7 +89,7 @@ class _Slot:
 
 
 class VolumeStore:
-    """The volumes of items, decoded on first use.
+    """The volumes of items, decoded on first use; what processes share, before it.
 
     Parameters
     ----------
@@ -86,6 +100,10 @@ class VolumeStore:
         Bytes of decoded volumes to hold in memory.
     scratch : Path, optional
         Folder for the others; the system's for temporary files by default.
+    team : Team, optional
+        Processes of this machine that make their stores of the same items at the same time. What lies in the scratch
+        file is then decoded once, by each process its share, and the store is made when all of it is there: with N
+        processes the disk and its cache hold it once and not N times.
 
     Attributes
     ----------
@@ -98,14 +116,20 @@ class VolumeStore:
     ------
     ReadError, InputError
         When files cannot be read or do not fit.
+    WriteError
+        When the scratch file of a team cannot be made or written.
     """
 
     def __init__(
-        self, items: Sequence[TrainingItem], channels: int, memory: int, scratch: Path | None = None
+        self,
+        items: Sequence[TrainingItem],
+        channels: int,
+        memory: int,
+        scratch: Path | None = None,
+        team: Team | None = None,
     ) -> None:
         self._scratch_folder = scratch
-        self._file: int | None = None
-        self._map: mmap.mmap | None = None
+        self._scratch_file: ScratchFile | None = None
         self._opening = threading.Lock()
         self.bytes_in_memory = 0
         self.bytes_in_scratch = 0
@@ -123,6 +147,8 @@ class VolumeStore:
                 self._slots.append(_Slot(stacks, self.bytes_in_scratch))
                 self.bytes_in_scratch += size
         self.shapes = tuple(slot.stacks.shape for slot in self._slots)
+        if team is not None and team.world > 1 and self.bytes_in_scratch:
+            self._decode_together(team)
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -140,7 +166,8 @@ class VolumeStore:
         slot = self._slots[index]
         with slot.lock:
             if slot.volumes is None:
-                slot.volumes = self._decode(slot)
+                parts = self._parts(slot)
+                slot.volumes = _volumes(slot, parts, _decode(slot, parts))
             return slot.volumes
 
     def close(self) -> None:
@@ -148,48 +175,24 @@ class VolumeStore:
         for slot in self._slots:
             slot.volumes = None
         with self._opening:
-            self._map = None  # unmapped with the last array that looks into it
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            if self._scratch_file is not None:
+                self._scratch_file.close()
+                self._scratch_file = None
 
     def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
+        if getattr(self, "_scratch_file", None) is not None:
             self.close()
 
-    def _decode(self, slot: _Slot) -> Volumes:
-        stacks = slot.stacks
-        parts = self._parts(slot)
-        depth = stacks.shape[0]
-        counts: list[np.ndarray] = []
-        counting = None if stacks.cost is None else np.zeros(depth, np.int64)
-        largest = 1.0 if stacks.cost is None else 0.0
-        for slab in stacks.image.slabs():
-            parts["image"].write(slab, stacks.image.planes(slab, parts["image"].dtype))
-        for slab in stacks.truth.slabs():
-            truth = stacks.truth_planes(slab)
-            parts["truth"].write(slab, truth[None])
-            cost = None
-            if stacks.cost is not None and counting is not None:
-                cost = stacks.cost.planes(slab, np.float32)
-                parts["cost"].write(slab, cost[None])
-                counting[slab.start : slab.stop] = np.count_nonzero(cost > 0, axis=(1, 2))
-                largest = max(largest, float(cost.max()))
-            for plane in range(len(truth)):
-                classes = truth[plane] if cost is None else truth[plane][cost[plane] > 0]
-                counts.append(np.bincount(classes.ravel(), minlength=1)[1:])
-        foreground = np.zeros((max(map(len, counts)), depth), np.int64)
-        for plane, found in enumerate(counts):
-            foreground[: len(found), plane] = found
-        return Volumes(
-            name=stacks.item.name,
-            image=parts["image"].array(),
-            truth=parts["truth"].array()[0],
-            cost=parts["cost"].array()[0] if "cost" in parts else None,
-            foreground=foreground,
-            counting=counting,
-            largest_cost=largest,
-        )
+    def _decode_together(self, team: Team) -> None:
+        """Fill the scratch file of all processes, each a share of the items; they wait for one another."""
+        self._scratch_file = ScratchFile(self.bytes_in_scratch, self._scratch_folder, team)
+        slots = [slot for slot in self._slots if slot.offset is not None]
+        parts = [self._parts(slot) for slot in slots]
+        threads = max(1, min(_THREADS, usable_cores() // team.world))
+        with ThreadPoolExecutor(threads, thread_name_prefix="fastseg-decoder") as pool:
+            own = list(pool.map(lambda i: _decode(slots[i], parts[i]), team.share(len(slots))))
+        for slot, part, counts in zip(slots, parts, team.in_turns(team.gather(own)), strict=True):
+            slot.volumes = _volumes(slot, part, counts)
 
     def _parts(self, slot: _Slot) -> dict[str, _Part]:
         parts = {}
@@ -198,26 +201,16 @@ class VolumeStore:
             if offset is None:
                 parts[name] = _Part(shape, dtype, np.empty(shape, dtype))
             else:
-                file, mapped = self._scratch()
-                view = np.frombuffer(mapped, dtype, prod(shape), offset).reshape(shape)
-                parts[name] = _Part(shape, dtype, view, file, offset)
+                file = self._scratch()
+                parts[name] = _Part(shape, dtype, file.view(shape, dtype, offset), file, offset)
                 offset += _bytes(shape, dtype)
         return parts
 
-    def _scratch(self) -> tuple[int, mmap.mmap]:
+    def _scratch(self) -> ScratchFile:
         with self._opening:
-            if self._file is None or self._map is None:
-                try:
-                    with tempfile.TemporaryFile(dir=self._scratch_folder, prefix=".fastseg-") as file:
-                        self._file = os.dup(file.fileno())
-                    os.truncate(self._file, self.bytes_in_scratch)
-                    self._map = mmap.mmap(self._file, self.bytes_in_scratch, access=mmap.ACCESS_READ)
-                except OSError as error:
-                    raise WriteError(
-                        f"no scratch file of {self.bytes_in_scratch / 2**30:.1f} GiB for the training images can be "
-                        f"made in {self._scratch_folder or tempfile.gettempdir()}: {error.strerror or error}"
-                    ) from None
-            return self._file, self._map
+            if self._scratch_file is None:
+                self._scratch_file = ScratchFile(self.bytes_in_scratch, self._scratch_folder)
+            return self._scratch_file
 
 
 @dataclass(frozen=True)
@@ -227,7 +220,7 @@ class _Part:
     shape: tuple[int, ...]
     dtype: np.dtype
     target: np.ndarray
-    file: int | None = None
+    file: ScratchFile | None = None
     offset: int = 0
 
     def write(self, slab: range, planes: np.ndarray) -> None:
@@ -237,23 +230,51 @@ class _Part:
         plane = self.shape[2] * self.shape[3] * self.dtype.itemsize
         for channel, block in enumerate(planes):
             place = self.offset + (channel * self.shape[1] + slab.start) * plane
-            try:
-                _write_all(self.file, np.ascontiguousarray(block, self.dtype), place)
-            except OSError as error:
-                raise WriteError(
-                    f"the scratch file for the training images cannot be written: {error.strerror or error}"
-                ) from None
+            self.file.write(np.ascontiguousarray(block, self.dtype), place)
 
     def array(self) -> np.ndarray:
         self.target.flags.writeable = False
         return self.target
 
 
-def _write_all(file: int, block: np.ndarray, place: int) -> None:
-    rest: memoryview = block.reshape(-1).view(np.uint8).data
-    while rest:
-        written = os.pwrite(file, rest, place)
-        rest, place = rest[written:], place + written
+def _decode(slot: _Slot, parts: dict[str, _Part]) -> _Counts:
+    """Fill the parts of an item."""
+    stacks = slot.stacks
+    depth = stacks.shape[0]
+    counts: list[np.ndarray] = []
+    counting = None if stacks.cost is None else np.zeros(depth, np.int64)
+    largest = 1.0 if stacks.cost is None else 0.0
+    for slab in stacks.image.slabs():
+        parts["image"].write(slab, stacks.image.planes(slab, parts["image"].dtype))
+    for slab in stacks.truth.slabs():
+        truth = stacks.truth_planes(slab)
+        parts["truth"].write(slab, truth[None])
+        cost = None
+        if stacks.cost is not None and counting is not None:
+            cost = stacks.cost.planes(slab, np.float32)
+            parts["cost"].write(slab, cost[None])
+            counting[slab.start : slab.stop] = np.count_nonzero(cost > 0, axis=(1, 2))
+            largest = max(largest, float(cost.max()))
+        for plane in range(len(truth)):
+            classes = truth[plane] if cost is None else truth[plane][cost[plane] > 0]
+            counts.append(np.bincount(classes.ravel(), minlength=1)[1:])
+    foreground = np.zeros((max(map(len, counts)), depth), np.int64)
+    for plane, found in enumerate(counts):
+        foreground[: len(found), plane] = found
+    return _Counts(foreground, counting, largest)
+
+
+def _volumes(slot: _Slot, parts: dict[str, _Part], counts: _Counts) -> Volumes:
+    """A decoded item."""
+    return Volumes(
+        name=slot.stacks.item.name,
+        image=parts["image"].array(),
+        truth=parts["truth"].array()[0],
+        cost=parts["cost"].array()[0] if "cost" in parts else None,
+        foreground=counts.foreground,
+        counting=counts.counting,
+        largest_cost=counts.largest_cost,
+    )
 
 
 def _layout(stacks: ItemStacks) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

@@ -84,7 +84,7 @@ def test_every_problem_is_told_with_its_place() -> None:
         "data.spacing: must hold finite numbers above 0",
         "data.normalization: normalisation recipe '99' is unknown",
         "optimizer.learning_rate: input should be greater than 0 (given: -1)",
-        "epochs: input should be a valid integer",
+        "epochs: a whole number is needed",
     ):
         assert part in text
     with pytest.raises(Problems, match="3 patches cannot be shared evenly by 2 devices"):

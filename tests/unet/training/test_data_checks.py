@@ -92,5 +92,31 @@ def test_nothing_to_learn(items: list[TrainingItem]) -> None:
     for one in items:
         store(one.truth, np.zeros(SHAPE, np.uint8))
     (found,) = errors(items)
-    assert found == "no image has a voxel of a class above 0 that counts: there is nothing to learn"
+    assert (
+        found
+        == "no image to train with has a voxel of a class above 0 that counts: there is nothing to learn"
+    )
     assert errors([]) == ["there are no images"]
+
+
+def test_what_only_held_back_images_show_cannot_be_learnt(items: list[TrainingItem]) -> None:
+    for one in items[:2]:
+        store(one.truth, np.zeros(SHAPE, np.uint8))
+    assert len(check_items(items, **SIZES)) == 2  # of the empty ones
+    (found,) = errors(items, trained=2)
+    assert "there is nothing to learn" in found
+
+
+@pytest.mark.parametrize(("trained", "missing"), [(1, "classes 2, 3"), (2, "class 3"), (3, None)])
+def test_a_class_without_a_voxel_is_a_warning(
+    items: list[TrainingItem], trained: int, missing: str | None
+) -> None:
+    for class_, one in enumerate(items, start=1):
+        truth = np.ones(SHAPE, np.uint8)
+        truth[1, 7, 3] = class_
+        truth[1, 0, 3] = 3  # where the cost is 0
+        store(one.truth, truth)
+    found = check_items(items, **{**SIZES, "classes": (4,)}, trained=trained)
+    assert [text.partition(" that counts")[0] for text in found] == (
+        [f"no image to train with has a voxel of {missing}"] if missing else []
+    )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import pickle
+import threading
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ import numpy as np
 import pytest
 
 from fastseg.errors import InputError, WriteError
+from fastseg.unet.training import scratch_file
 from fastseg.unet.training.items import load_item
 from fastseg.unet.training.stacks import Stack
+from fastseg.unet.training.team import Team
 from fastseg.unet.training.volumes import VolumeStore
 from tests.unet.training.made import data_set, item, volumes
 
@@ -133,3 +138,105 @@ def test_scratch_that_cannot_be_made(tmp_path: Path) -> None:
 def test_channels_have_to_fit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"img_001\.ome\.tif has 1 channel; the network takes 2"):
         VolumeStore(data_set(tmp_path, SHAPES), 2, 0)
+
+
+# shared by processes -------------------------------------------------------------------------------------------------
+
+
+class Member(Team):
+    """A process of a team, played by a thread: what all have is gathered when all of them have come."""
+
+    def __init__(self, rank: int, world: int, table: list[Any], barrier: threading.Barrier) -> None:
+        super().__init__(rank, world)
+        object.__setattr__(self, "_table", table)
+        object.__setattr__(self, "_barrier", barrier)
+
+    def gather(self, value: Any) -> list[Any]:
+        self._table[self.rank] = pickle.loads(pickle.dumps(value))  # it goes from process to process
+        self._barrier.wait(10)
+        found = list(self._table)
+        self._barrier.wait(10)
+        return found
+
+
+def together(world: int, make: Callable[[Team], Any]) -> list[Any]:
+    """What each member makes; or the error that it raises."""
+    table: list[Any] = [None] * world
+    barrier = threading.Barrier(world)
+
+    def one(rank: int) -> Any:
+        try:
+            return make(Member(rank, world, table, barrier))
+        except WriteError as error:
+            return error
+
+    with ThreadPoolExecutor(world) as pool:
+        return list(pool.map(one, range(world)))
+
+
+@pytest.mark.parametrize("memory", [0, 3000])
+def test_a_team_decodes_what_is_in_scratch_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int
+) -> None:
+    items = data_set(tmp_path, [*SHAPES, (2, 9, 9)])
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    read: list[tuple[str, int]] = []
+    planes = Stack.planes
+
+    def counted(self: Stack, wanted: range, dtype: Any = None) -> np.ndarray:
+        read.extend((self.path, plane) for plane in wanted)
+        return planes(self, wanted, dtype)
+
+    monkeypatch.setattr(Stack, "planes", counted)
+    stores = together(3, lambda team: VolumeStore(items, 1, memory, scratch, team))
+    first = 0 if memory == 0 else 1  # the first item fits the memory, where it is decoded on use
+    shared = stores[0].shapes[first:]
+    assert len(read) == len(set(read)) == 3 * sum(z for z, _, _ in shared)
+    assert list(scratch.iterdir()) == []  # it has no name any more
+    alone = VolumeStore(items, 1, 1 << 20)
+    for index in range(len(items)):
+        expected = alone[index]
+        for store in stores:
+            got = store[index]
+            assert got.name == expected.name
+            assert got.largest_cost == expected.largest_cost
+            for field in ("image", "truth", "cost", "foreground", "counting"):
+                np.testing.assert_array_equal(getattr(got, field), getattr(expected, field))
+            assert is_mapped(got.image) == (index >= first)
+    files = {os.fstat(store._scratch_file.file).st_ino for store in stores if store._scratch_file}
+    assert len(files) == 1
+    for store in stores:
+        store.close()
+
+
+def test_a_team_needs_no_file_for_what_fits_the_memory(tmp_path: Path) -> None:
+    items = data_set(tmp_path, SHAPES)
+    stores = together(2, lambda team: VolumeStore(items, 1, 1 << 20, tmp_path / "nowhere", team))
+    np.testing.assert_array_equal(stores[0][1].image, stores[1][1].image)
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_file_that_one_cannot_open_is_an_error_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: int
+) -> None:
+    items = data_set(tmp_path, SHAPES)
+    scratch = tmp_path / "scratch"
+    if who == 1:  # the leading one makes it, the other is not let in
+        scratch.mkdir()
+        monkeypatch.setattr(scratch_file, "os", Refusing())
+    found = together(2, lambda team: VolumeStore(items, 1, 0, scratch, team))
+    for error in found:
+        assert isinstance(error, WriteError)
+        assert "for the training images can be made in" in str(error)
+    assert not scratch.exists() or list(scratch.iterdir()) == []
+
+
+class Refusing:
+    """The module `os`, with which no file can be opened."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, *_: Any) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")

@@ -87,6 +87,14 @@ def test_voxel_sizes_are_those_of_the_images(data: Path) -> None:
     assert any("its voxel size" in note for note in plan.notes)
 
 
+def test_a_voxel_size_that_one_image_does_not_say(data: Path) -> None:
+    keys: dict[str, Any] = {"axes": "ZYX"} | {f"PhysicalSize{axis}": 0.2 for axis in "ZYX"}
+    tifffile.imwrite(data / "img_002.ome.tif", blobs(2)[0], ome=True, metadata=keys)
+    plan = prepare(tiny(data))
+    assert plan.settings.data.spacing is None
+    assert "img_003 and 1 more: no voxel size is said in the file; none is recorded" in plan.notes
+
+
 def test_a_single_image_is_trained_with(tmp_path: Path) -> None:
     plan = prepare(tiny(blob_set(tmp_path / "one", 1), data__leaveout=None))
     assert (len(plan.split.training), len(plan.split.validation)) == (1, 0)

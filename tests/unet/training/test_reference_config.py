@@ -158,6 +158,10 @@ def test_every_problem_is_told() -> None:
         Problems, match=r"size_out: \[22, 60, 60\] does not belong to size_in .* it is \[22, 68, 68\]"
     ):
         read_reference(config(size_out=[22, 60, 60]), "a.yaml")
+    with pytest.raises(
+        Problems, match=r"^a\.yaml: 1 problem\n  - size_in: 'big' is no list of 3 whole numbers"
+    ):
+        read_reference(config(size_in="big"), "a.yaml")
     with pytest.raises(Problems, match="model: 'unet_xy' is no mapping"):
         read_reference(config(model="unet_xy"), "a.yaml")
 

@@ -24,6 +24,7 @@ from fastseg.unet.training.events import EpochDone, Note, StepDone, TrainingStar
 from fastseg.unet.training.items import find_items, load_item
 from fastseg.unet.training.losses import make_loss
 from fastseg.unet.training.optimize import Optimization, freeze
+from fastseg.unet.training.patch import read_patch
 from fastseg.unet.training.prepare import prepare
 from fastseg.unet.training.processes import train_here
 from fastseg.unet.training.settings import LossSettings, OptimizerSettings
@@ -141,6 +142,30 @@ def test_ctrl_c_saves_in_the_middle_of_an_epoch(
         resume(run, on_event=interrupted_at(2, 0))
     resume(run)
     assert_same_run(uninterrupted, run)
+
+
+def test_an_epoch_goes_on_in_its_middle_and_prepares_what_is_left(
+    data: Path, tmp_path: Path, interrupts_heeded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"epochs": 2, "batch": 1, "sampling__patches": 5, "validation__every": 1}
+    whole = train(tiny(data, **changes), tmp_path / "whole").folder
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(data, **changes), run, interrupted_at(1, 1))
+    progress, _ = state.load_state(run / "state.pt")
+    assert (progress.epoch, progress.step) == (1, 3)
+    read: list[Any] = []
+
+    def counted(*arguments: Any) -> Any:
+        read.append(arguments)
+        return read_patch(*arguments)
+
+    monkeypatch.setattr("fastseg.unet.training.stream.read_patch", counted)
+    seen: list[Any] = []
+    resume(run, on_event=seen.append)
+    assert_same_run(whole, run)
+    assert [(e.epoch, e.step) for e in seen if isinstance(e, StepDone)] == [(1, 3), (1, 4)]
+    assert len(read) == 2
 
 
 def test_a_stop_before_validation_validates_later(data: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -295,6 +320,33 @@ def test_a_loss_that_is_no_number_ends_the_run(data: Path, tmp_path: Path) -> No
     ):
         resume(run, ["epochs=2"])
     assert (run / "state.pt").read_bytes() == broken
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_weights_that_are_no_numbers_are_not_kept(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    """The last step of an epoch may break what its loss, that of the weights before it, does not show."""
+    run = tmp_path / "run"
+    train(tiny(data, epochs=1), run)
+    before = (run / "state.pt").read_bytes()
+    step, count = Optimization.step, iter(range(100))
+
+    def breaking(self: Optimization, batch: Batch, rate: float) -> torch.Tensor:
+        loss = step(self, batch, rate)
+        if next(count) == 1:
+            with torch.no_grad():
+                self.network.get_parameter("scores.bias").fill_(float("nan"))
+        return loss
+
+    monkeypatch.setattr(Optimization, "step", breaking)
+    with pytest.raises(
+        InputError,
+        match=r"the weights \(scores\.bias\) became NaN or infinite in epoch 1: lower the learning rate \(0\.01\);",
+    ):
+        resume(run, ["epochs=3", f"validation.every={every}"])
+    assert (run / "state.pt").read_bytes() == before
+    assert load_model(run / "last.model").info.provenance["epoch"] == 0
 
 
 @pytest.fixture

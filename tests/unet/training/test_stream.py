@@ -16,6 +16,7 @@ from fastseg.errors import InputError, Problems, ReadError, UsageError
 from fastseg.unet.training.augmentation import AugmentationSettings
 from fastseg.unet.training.background import Background
 from fastseg.unet.training.items import TrainingItem, load_item
+from fastseg.unet.training.patch import read_patch
 from fastseg.unet.training.sampling import SamplingSettings
 from fastseg.unet.training.stream import Batch, PatchStream
 from tests.unet.training.made import data_set, item
@@ -123,6 +124,31 @@ def test_ranks_share_the_batches_of_one_process(items: list[TrainingItem], strat
         last = Batch(*(getattr(alone[2], name)[:rest] for name in ("image", "truth", "cost")))
         alone = [*alone[:2], last] if rest else alone[:2]
     assert same(together, alone)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("start", [1, 2, 3, 7])
+@pytest.mark.parametrize(("rank", "world"), [(0, 1), (1, 2)])
+def test_an_epoch_begins_at_any_step_and_reads_nothing_before_it(
+    items: list[TrainingItem],
+    strategy: str,
+    start: int,
+    rank: int,
+    world: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranks = {"rank": rank, "world": world, "batch": 4 // world}
+    expected = epoch(items, 1, strategy, **ranks)[start:]
+    read: list[Any] = []
+
+    def counted(*arguments: Any) -> Any:
+        read.append(arguments)
+        return read_patch(*arguments)
+
+    monkeypatch.setattr("fastseg.unet.training.stream.read_patch", counted)
+    with stream(items, strategy, **ranks) as opened:
+        assert same(list(opened.epoch(1, start)), expected)
+    assert len(read) == sum(len(batch.image) for batch in expected)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -246,6 +272,8 @@ def test_wrong_requests(items: list[TrainingItem], changes: dict[str, Any], mess
 def test_negative_epochs_and_no_images(items: list[TrainingItem]) -> None:
     with stream(items) as opened, pytest.raises(UsageError, match="epoch -1"):
         opened.epoch(-1)
+    with stream(items) as opened, pytest.raises(UsageError, match="epoch 0 from step -1 on"):
+        opened.epoch(0, -1)
     with pytest.raises(UsageError, match="no images"):
         stream([])
 
