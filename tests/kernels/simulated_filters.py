@@ -1,19 +1,16 @@
-"""Compares the CUDA launchers of filters and statistics, run by Numba's simulator, with the CPU's.
+"""Compares the CUDA launchers of filters and statistics, simulated, with the CPU's.
 
-Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script.
+Run by ``python -m tests.kernels.simulated``.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-
-from tests.kernels.simulator import set_up
 
 SHAPES = ((3, 5, 6), (1, 3, 33), (3, 1, 5), (2, 9, 1))
 """No multiples of a block, one plane, one row, one column."""
@@ -272,7 +269,39 @@ def diffusion() -> None:
         np.testing.assert_array_equal(*inverse)
 
 
-if __name__ == "__main__":
-    set_up()
-    globals()[sys.argv[1]]()
-    print("equal", sys.argv[1])
+def response() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for shape in ((3, 5, 7), (2, 2, 2), (1, 9, 3)):
+        image = np.random.default_rng(3).random(shape, np.float32)
+        middle, last = image - np.float32(0.6), np.float32(1.5) * (image[::-1] - np.float32(0.7))
+        last = np.ascontiguousarray(last)
+        floor = np.linspace(-1.5, -0.5, image.shape[0]).astype(np.float32)
+        before = np.full(image.shape, np.float32(0.1))
+        for flat in (True, False):
+            for first in (True, False):
+                out = [np.full(image.shape, np.float32(np.nan)) for _ in range(2)]
+                for kernel, found in zip((cpu, cuda), out, strict=True):
+                    kernel.ridge_response(middle, last, floor, flat, before, first, found)
+                assert out[0].max() > 0.5
+                # Python where the compiled code keeps float32 shows in the last bits
+                np.testing.assert_allclose(*out, rtol=2e-6, atol=2e-7)
+
+
+CASES: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        gaussian,
+        laplacian,
+        extremes,
+        fixed_point,
+        stretch,
+        histogram,
+        halves,
+        eigenvalues,
+        planes,
+        diffusion,
+        response,
+    )
+}

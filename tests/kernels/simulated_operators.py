@@ -1,13 +1,10 @@
 """Compares whole operators on a simulated device with the CPU: every line between a call and the kernels is run.
 
-Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported: ``python -m tests.kernels.cuda_operators_simulated [CASE ...]``.
-The device holds NumPy arrays; kernels are the CUDA ones, run by Numba's simulator.
+Run by ``python -m tests.kernels.simulated``. The device holds NumPy arrays; kernels are the CUDA ones, simulated.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -21,7 +18,6 @@ from fastseg.arrays.host_steps import host_steps
 from fastseg.operators.registry import registry
 from fastseg.operators.run import apply
 from fastseg.tiling import Engine
-from tests.kernels.simulator import set_up
 from tests.support import image, mask
 
 SHAPE = (5, 9, 13)
@@ -139,11 +135,3 @@ CASES: dict[str, Callable[[], None]] = {
         thinning,
     )
 }
-
-
-if __name__ == "__main__":
-    assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    set_up()
-    for case in sys.argv[1:] or list(CASES):
-        CASES[case]()
-        print("equal", case, flush=True)

@@ -1,21 +1,17 @@
-"""Compares the CUDA launchers for objects, run by Numba's simulator, with their CPU twins: exactly equal.
+"""Compares the CUDA launchers for objects, simulated, with their CPU twins: exactly equal.
 
-Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script: ``python -m tests.kernels.cuda_objects_simulated
-[CASE ...]``. Sizes are no multiples of blocks and words; axes of one voxel and stacks of one plane are among them, and
-empty and full masks.
+Run by ``python -m tests.kernels.simulated``. Sizes are no multiples of blocks and words; axes of one voxel and stacks
+of one plane are among them, and empty and full masks.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from tests.kernels.interleaving import interleaved
-from tests.kernels.simulator import set_up
+from tests.kernels.simulator import interleaved
 
 SHAPES = ((3, 5, 70), (1, 4, 33), (5, 3, 1), (4, 1, 9), (1, 1, 64), (2, 3, 128))
 DENSITIES = (0.0, 0.05, 0.45, 0.9, 1.1)
@@ -230,6 +226,20 @@ def object_thresholds() -> None:
     cuda._TABLE = whole_table
 
 
+def tied_splits() -> None:
+    """Of two splits that are equally good, the lower one counts."""
+    from fastseg.kernels.cpu import object_runs
+    from fastseg.kernels.cpu import thresholds as cpu
+    from fastseg.kernels.cuda import thresholds as cuda
+
+    image = np.array([[0, 127.5, 127.5, 127.5, 128.5, 128.5, 128.5, 256]], np.float32)
+    runs = object_runs.runs_of_labels(np.ones(image.shape, np.int32))
+    low, high = object_runs.object_extremes(image, *runs, 1)
+    for kernel in (cpu, cuda):
+        found = kernel.otsu(*kernel.histograms(image, *runs, low, high), low, high)
+        _same(found, np.array([np.inf, 0.5], np.float32))
+
+
 def distances() -> None:
     from fastseg.kernels.cpu import distance as cpu
     from fastseg.kernels.cuda import distance as cuda
@@ -374,6 +384,7 @@ CASES: dict[str, Callable[[], None]] = {
         objects_as_runs,
         extremes_interleaved,
         object_thresholds,
+        tied_splits,
         distances,
         peaks,
         plateaus_interleaved,
@@ -382,11 +393,3 @@ CASES: dict[str, Callable[[], None]] = {
         walk_interleaved,
     )
 }
-
-
-if __name__ == "__main__":
-    assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    set_up()
-    for case in sys.argv[1:] or list(CASES):
-        CASES[case]()
-        print("equal", case, flush=True)
