@@ -49,6 +49,11 @@ def _stream_of(number):
     return cuda.external_stream(number)
 
 
+@lru_cache(maxsize=16)
+def _is_volta(device):
+    return device.compute_capability < (7, 5)
+
+
 @contextmanager
 def _small_grids_allowed():
     """Numba warns of grids of few blocks, which a small image needs, when it prepares their launch."""
@@ -73,17 +78,20 @@ class Kernel:
     ----------
     function : callable
     registers : int, optional
-        At most so many a thread; the simulator does not know of these.
+        At most so many a thread. Not on Volta, for which the compiler needs more and would spill them; the simulator
+        does not know of these.
     """
 
     def __init__(self, function, registers=None):
+        self.compiled = cuda.jit(function)
         limited = registers is not None and not config.ENABLE_CUDASIM
-        self.compiled = cuda.jit(function, **({"max_registers": registers} if limited else {}))
+        self.limited = cuda.jit(function, max_registers=registers) if limited else None
 
     def __getitem__(self, launch):
         grid, block, *more = launch
         shared = more[0] if more else 0
         if config.ENABLE_CUDASIM:
             return self.compiled[grid, block, 0, shared]
+        limited = self.limited is not None and not _is_volta(cuda.get_current_device())
         with _small_grids_allowed():
-            return self.compiled[grid, block, current_stream(), shared]
+            return (self.limited if limited else self.compiled)[grid, block, current_stream(), shared]

@@ -289,6 +289,21 @@ def peaks() -> None:
             _same(grown[1], grown[0])
 
 
+def arms_of_flat_objects() -> None:
+    """A cross is what an opening keeps: each of its arms is found out from another side. Its tail has peaks."""
+    from fastseg.kernels.cpu import peaks as cpu
+    from fastseg.kernels.cuda import peaks as cuda
+
+    labels = np.zeros((5, 6, 9), np.int32)
+    labels[1:4, 2, 2] = labels[2, 1:4, 2] = labels[2, 2, 1:8] = 1
+    values = np.full(labels.shape, np.float32(3))
+    found = [np.zeros(labels.shape, bool) for _ in range(2)]
+    for kernel, out in zip((cpu, cuda), found, strict=True):
+        kernel.peaks_of_objects(values, labels, 1, (0, 0, 0), labels.shape, 0.0, out)
+    _same(found[1], found[0])
+    assert np.argwhere(found[1]).tolist() == [[2, 2, 4], [2, 2, 6]]
+
+
 def plateaus_interleaved() -> None:
     from fastseg.kernels.cpu import peaks as cpu
     from fastseg.kernels.cuda import peaks as cuda
@@ -387,6 +402,7 @@ CASES: dict[str, Callable[[], None]] = {
         tied_splits,
         distances,
         peaks,
+        arms_of_flat_objects,
         plateaus_interleaved,
         floods,
         thinning,

@@ -22,6 +22,11 @@ def nothing_kernel(values):  # type: ignore[no-untyped-def]
     pass
 
 
+class FakeDevice:
+    def __init__(self, capability: tuple[int, int]) -> None:
+        self.compute_capability = capability
+
+
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """CuPy's current stream; its number can be changed."""
@@ -47,12 +52,20 @@ def test_without_cupy_it_is_the_default_stream(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_shapes_and_shared_memory_are_handed_on(stream: types.SimpleNamespace) -> None:
-    kernel = Kernel(nothing_kernel, registers=64)
+    kernel = Kernel(nothing_kernel)
     found = kernel[(3, 2), (32, 8), 4096]
     assert (found.griddim, found.blockdim, found.sharedmem) == ((3, 2, 1), (32, 8, 1), 4096)
     assert kernel[7, 64].sharedmem == 0
-    assert kernel.compiled.targetoptions["max_registers"] == 64
-    assert "max_registers" not in Kernel(nothing_kernel).compiled.targetoptions
+
+
+@pytest.mark.parametrize(("capability", "limit"), [((7, 0), None), ((7, 5), 64), ((9, 0), 64)])
+def test_registers_are_limited_where_the_compiler_need_not_spill_them(
+    capability: tuple[int, int], limit: int | None, stream: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = FakeDevice(capability)
+    monkeypatch.setattr(launch.cuda, "get_current_device", lambda: device)
+    found = Kernel(nothing_kernel, registers=64)[1, 32]
+    assert found.dispatcher.targetoptions.get("max_registers") == limit
 
 
 def test_small_grids_are_no_reason_for_a_warning(stream: types.SimpleNamespace) -> None:
