@@ -90,7 +90,9 @@ def main() -> None:
     from tests.kernels import test_ptx_filters as filters
     from tests.kernels import test_ptx_objects as objects
 
-    print("| kernel | what it computes | threads of a block | registers, 8.0 / 9.0 | shared, bytes | bytes a voxel | ms |")
+    print(
+        "| kernel | what it computes | threads of a block | registers, 8.0 / 9.0 | shared, bytes | bytes a voxel | ms |"
+    )
     print("|---|---|---|---|---|---|---|")
     known: dict[str, tuple[Any, tuple[Any, ...], int | None]] = {
         NAMES.get(name, name): (kernel, arguments, limit)
@@ -110,7 +112,9 @@ def main() -> None:
         registers = " / ".join(str(one.registers) for one in found)
         shared = row.shared or str(found[-1].shared)
         moved, time = f"{row.bytes:.3g}", f"{row.seconds(MILLISECOND.voxels) * 1000:.3g}"
-        print(f"| {name} | {row.what} | {row.block} | {registers} | {shared} | {moved} | {time} |", flush=True)
+        print(
+            f"| {name} | {row.what} | {row.block} | {registers} | {shared} | {moved} | {time} |", flush=True
+        )
 
 
 if __name__ == "__main__":

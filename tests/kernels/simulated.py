@@ -11,12 +11,12 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from tests.kernels import simulated_filters, simulated_objects, simulated_operators
+from tests.kernels import simulated_filters, simulated_objects, simulated_operators, simulated_races
 from tests.kernels.simulator import set_up
 
 CASES: dict[str, Callable[[], None]] = {
     f"{module.__name__.rpartition('_')[2]}.{name}": case
-    for module in (simulated_filters, simulated_objects, simulated_operators)
+    for module in (simulated_filters, simulated_objects, simulated_races, simulated_operators)
     for name, case in module.CASES.items()
 }
 

@@ -60,7 +60,10 @@ def test_shapes_and_shared_memory_are_handed_on(stream: types.SimpleNamespace) -
 
 @pytest.mark.parametrize(("capability", "limit"), [((7, 0), None), ((7, 5), 64), ((9, 0), 64)])
 def test_registers_are_limited_where_the_compiler_need_not_spill_them(
-    capability: tuple[int, int], limit: int | None, stream: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    capability: tuple[int, int],
+    limit: int | None,
+    stream: types.SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     device = FakeDevice(capability)
     monkeypatch.setattr(launch.cuda, "get_current_device", lambda: device)
@@ -77,7 +80,7 @@ def test_small_grids_are_no_reason_for_a_warning(stream: types.SimpleNamespace) 
         warnings.simplefilter("error")
         assert own[1, 1].griddim == (1, 1, 1)
         with pytest.raises(Warning, match="Grid size 1 "):
-            plain[1, 1]  # noqa: B018 - of others' kernels Numba goes on warning
+            plain[1, 1]
     assert before == config.CUDA_LOW_OCCUPANCY_WARNINGS == 1
 
 
