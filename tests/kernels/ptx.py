@@ -86,7 +86,7 @@ def assemble(ptx: str, capability: tuple[int, int]) -> Assembled | None:
 
 
 def main() -> None:
-    from bench.predicted import KERNELS, MILLISECOND, NAMES
+    from bench.predicted import KERNELS, NAMES, VOXELS
     from tests.kernels import test_ptx_filters as filters
     from tests.kernels import test_ptx_objects as objects
 
@@ -111,7 +111,7 @@ def main() -> None:
             found.append(assembled)
         registers = " / ".join(str(one.registers) for one in found)
         shared = row.shared or str(found[-1].shared)
-        moved, time = f"{row.bytes:.3g}", f"{row.seconds(MILLISECOND.voxels) * 1000:.3g}"
+        moved, time = f"{row.bytes:.3g}", f"{row.seconds(VOXELS) * 1000:.3g}"
         print(
             f"| {name} | {row.what} | {row.block} | {registers} | {shared} | {moved} | {time} |", flush=True
         )

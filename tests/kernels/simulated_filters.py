@@ -31,7 +31,7 @@ def _gaussian_tables(shape: tuple[int, ...], radii: Any, mode: str) -> list[np.n
     return [_sources(n, r, mode).astype(np.int32) for n, r in zip(shape, radii, strict=True)]
 
 
-def _small(cuda: Any, shared: int) -> Any:
+def small_gaussian(cuda: Any, shared: int) -> Any:
     """Blocks of 4 x 2 threads, tiles of 4 or 2 rows, and 2 planes or more to a block."""
     sizes = {"ACROSS": np.uint64(4), "DOWN": np.uint64(2), "_ROWS": (4, 2), "_PLANES": 2, "_BLOCKS": 4}
     return patch.multiple(cuda, _SHARED=shared, **sizes)
@@ -55,7 +55,7 @@ def gaussian() -> None:
                 image = _image(shape)
                 weights = [float32_weights(_half_kernel(float(s), 0, 3.0)) for s in sigmas]
                 out = np.full_like(image, np.nan)
-                with _small(cuda, shared):
+                with small_gaussian(cuda, shared):
                     assert (cuda.rows_of_tile(1, 1, 1) is None) == (shared == 0)
                     tables = _gaussian_tables(shape, [w.size - 1 for w in weights], mode)
                     cuda.smooth(image, *weights, *tables, out)
@@ -76,7 +76,7 @@ def laplacian() -> None:
                 image = _image(shape)
                 smoothing, curvature = (float32_weights(_half_kernel(0.6, order, 4.0)) for order in (0, 2))
                 out = np.full_like(image, np.nan)
-                with _small(cuda, shared):
+                with small_gaussian(cuda, shared):
                     tables = _gaussian_tables(shape, [smoothing.size - 1] * 3, "reflect")
                     cuda.laplacian(image, smoothing, curvature, volume, np.float32(-2), *tables, out)
                 axes = (0, 1, 2) if volume else (1, 2)
@@ -106,7 +106,7 @@ def _boxes() -> Iterator[tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]]:
             yield image, tuple(int(n > 1) for n in shape), shape
 
 
-def _with_threads(module: Any) -> Any:
+def small_boxes(module: Any) -> Any:
     """Blocks of 4 threads along x and 2 along y, two of them."""
     from fastseg.kernels.cuda import boxes
 
@@ -118,11 +118,17 @@ def _with_threads(module: Any) -> Any:
     return stack
 
 
+def small_diffusion(cuda: Any) -> Any:
+    """Tiles of 3 x 2 voxels, and 2 planes or more to a block."""
+    sizes = {"ACROSS": 4, "DOWN": 3, "_AREA": 12, "_TWO_AREAS": 24, "_PLANES": 2, "ALONG_ROW": np.uint64(4)}
+    return patch.multiple(cuda, **sizes)
+
+
 def extremes() -> None:
     from fastseg.kernels.cpu import statistics as cpu
     from fastseg.kernels.cuda import statistics as cuda
 
-    with _with_threads(cuda):
+    with small_boxes(cuda):
         for image, start, stop in _boxes():
             for replaced in ((), (100, -7)):
                 found = [np.zeros(2, np.int32) for _ in range(2)]
@@ -135,7 +141,7 @@ def fixed_point() -> None:
     from fastseg.kernels.cpu import statistics as cpu
     from fastseg.kernels.cuda import statistics as cuda
 
-    with _with_threads(cuda):
+    with small_boxes(cuda):
         for image, start, stop in _boxes():
             low, high = float(image.min()), float(image.max())
             scale = 2.0**31 / (high - low) if high > low else 0.0
@@ -165,7 +171,7 @@ def histogram() -> None:
     from fastseg.kernels.cuda import counting as cuda
     from fastseg.tiling.statistics import _bin_scale, bin_edges
 
-    with _with_threads(cuda):
+    with small_boxes(cuda):
         for image, start, stop in _boxes():
             edges = bin_edges(float(image.min()), float(image.max()))
             counts = [np.full(256, 7, np.int64) for _ in range(2)]
@@ -182,7 +188,7 @@ def halves() -> None:
         int(np.float32(5).view(np.int32)) >> 16
     )  # among the values of an image, the first beyond the window
     window = {"_LOWEST": np.int32(0x8000 + five - 256), "_WINDOW": 256, "_ENTRIES": 257}
-    with _with_threads(cuda), patch.multiple(cuda, **window):
+    with small_boxes(cuda), patch.multiple(cuda, **window):
         for image, start, stop in _boxes():
             bits = np.where(image == 0, np.float32(-0.0), image).view(np.int32)
             upper = [np.full(1 << 16, 7, np.int64) for _ in range(2)]
@@ -237,8 +243,7 @@ def diffusion() -> None:
     from fastseg.kernels.cuda import diffusion as cuda
 
     weights = (np.float32(1.0), np.float32(0.5), np.float32(2.0))
-    small = {"ACROSS": 4, "DOWN": 3, "_AREA": 12, "_TWO_AREAS": 24, "_PLANES": 2, "ALONG_ROW": np.uint64(4)}
-    with _with_threads(cuda), patch.multiple(cuda, **small):
+    with small_boxes(cuda), small_diffusion(cuda):
         for shape in ((5, 5, 6), (1, 4, 7), (2, 1, 3), (3, 2, 1)):
             image = _image(shape)
             for start, stop in (

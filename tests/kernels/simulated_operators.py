@@ -5,8 +5,9 @@ Run by ``python -m tests.kernels.simulated``. The device holds NumPy arrays; ker
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -18,6 +19,8 @@ from fastseg.arrays.host_steps import host_steps
 from fastseg.operators.registry import registry
 from fastseg.operators.run import apply
 from fastseg.tiling import Engine
+from tests.kernels.simulated_filters import small_boxes, small_diffusion, small_gaussian
+from tests.kernels.simulator import launches
 from tests.support import image, mask
 
 SHAPE = (5, 7, 9)
@@ -123,6 +126,36 @@ def thinning() -> None:
         _same("thin_preserving_topology", mask("blobs", SHAPE, 10), tile=tile, thin=1)
 
 
+def launches_of_workflows() -> None:
+    """The launches that times are predicted from are those of whole workflows, whose masks equal the CPU's."""
+    from bench.phantom import phantom
+    from bench.predicted import WORKFLOWS, launches_of
+    from fastseg.kernels.cuda import diffusion, gaussian, statistics
+    from fastseg.workflow.load import get_workflow
+    from fastseg.workflow.run import run_workflow
+
+    counts = phantom((2, 5, 15), 3)
+    with ExitStack() as patched:
+        for enter in (
+            small_gaussian(gaussian, 48 << 10),
+            small_boxes(statistics),
+            small_diffusion(diffusion),
+        ):
+            patched.enter_context(enter)
+        for module in ("filters", "namespace"):
+            patched.enter_context(patch(f"fastseg.arrays.{module}.to_device", lambda array, device: array))
+        patched.enter_context(patch("fastseg.operators.smoothing.namespace_of", lambda *arrays: DEVICE))
+        for name in WORKFLOWS:
+            expected = run_workflow(get_workflow(name), counts, engine=Engine()).result
+            engine = Engine()
+            engine.ns = DEVICE
+            with launches() as launched:
+                found = run_workflow(get_workflow(name), counts, engine=engine).result
+            assert expected.any()
+            assert np.count_nonzero(found != expected) <= 2  # float32 on a threshold
+            assert Counter(launched) == launches_of(name), name
+
+
 CASES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -133,5 +166,6 @@ CASES: dict[str, Callable[[], None]] = {
         splitting,
         host_steps_are_declared,
         thinning,
+        launches_of_workflows,
     )
 }

@@ -129,6 +129,7 @@ class Simulator:
         self.interleaved: tuple[random.Random, tuple[str, ...]] | None = None
         self.barrier: dict[Any, bool] = {}
         self.running = False
+        self.launched: list[str] | None = None
 
     def call(self, kernel: Any, *args: Any) -> Any:
         """A launch, or a call on the device."""
@@ -138,6 +139,9 @@ class Simulator:
             function.__globals__["cuda"] = self.cuda
         if self.running:
             return function(*args)
+        if self.launched is not None:
+            module = function.__module__.rpartition(".")[2]
+            self.launched.append(f"{module}.{function.__name__.removesuffix('_kernel')}")
         self.running = True
         try:
             self._launch(kernel, function, args)
@@ -194,3 +198,14 @@ def interleaved(seed: int, *names: str) -> Iterator[None]:
         yield
     finally:
         _simulator.interleaved = None
+
+
+@contextmanager
+def launches() -> Iterator[list[str]]:
+    """Context that lists the kernels that are launched in it."""
+    found: list[str] = []
+    _simulator.launched = found
+    try:
+        yield found
+    finally:
+        _simulator.launched = None

@@ -34,6 +34,7 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int | None]]:
         "extremes": (statistics.extremes_kernel, (bits, *box, i4, i4, table), 0),
         # a difference and a product make the units that the CPU has; two loop bodies of them
         "fixed point": (statistics.fixed_point_kernel, (image, *box, f4, f4, f8, f8, counts), 4),
+        "start": (statistics.start_kernel, (table,), 0),
         "stretch": (statistics.stretch_kernel, (weights, *[f4] * 6, weights), 0),
         "histogram": (counting.histogram_kernel, (image, *box, weights, f4, f4, counts), 0),
         "wide histogram": (counting.wide_histogram_kernel, (image, *box, weights, f8, counts), 4),
