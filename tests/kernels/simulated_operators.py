@@ -146,6 +146,8 @@ def launches_of_workflows() -> None:
             patched.enter_context(patch(f"fastseg.arrays.{module}.to_device", lambda array, device: array))
         patched.enter_context(patch("fastseg.operators.smoothing.namespace_of", lambda *arrays: DEVICE))
         for name in WORKFLOWS:
+            if name == "actb":  # made of parts of the others, and the longest
+                continue
             expected = run_workflow(get_workflow(name), counts, engine=Engine()).result
             engine = Engine()
             engine.ns = DEVICE
