@@ -29,10 +29,12 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# On a CUDA machine, with the Python that has the GPU packages; nothing is installed: `make test-gpu PYTHON=python3`
+# On a CUDA machine, with the Python that has the GPU packages; nothing is installed: `make test-gpu PYTHON=python3`.
+# Results are saved case by case in bench/results/<device>/; BENCH='--minutes 20' ends in time, BENCH=--resume goes on.
 test-gpu:
-	$(PYTHON) -m pytest -m gpu tests/gpu
-	$(PYTHON) -m bench --device cuda --no-peers
+	$(PYTHON) -m tests.gpu
+	$(PYTHON) -m pytest -m gpu tests/gpu; tests=$$?; \
+		$(PYTHON) -m bench --device cuda --no-peers $(BENCH) && exit $$tests
 
 # Options after BENCH, as in: make bench BENCH='--groups operators --only Gaussian'
 bench: $(STAMP)

@@ -1,6 +1,7 @@
 """Benchmark of fastseg beside its peers; results under bench/results/<device>/.
 
 python -m bench [--only PATTERN] [--groups operators,workflows] [--size Z,Y,X] [--device cpu|cuda] [--no-peers]
+python -m bench --device cuda --no-peers --minutes 25    the most telling cases first, and no case after 25 minutes
 python -m bench --smoke      tiny arrays: answers only
 python -m bench --report     write the report and the plots again from the saved results
 """
@@ -10,13 +11,15 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from bench import cases, environment, machine
 from bench.arrays import Shape
 from bench.cases import Case
 from bench.commands import measure_command
-from bench.lineup import FASTSEG, LOOP, REFERENCE, lineup
+from bench.disk import measure_disk
+from bench.lineup import COMPOSITION, FASTSEG, LOOP, REFERENCE, lineup
 from bench.protocol import WorkerError
 from bench.report import markdown, memory_of, seconds_of, speedup
 from bench.runner import Effort, Runner
@@ -24,7 +27,22 @@ from bench.smoke import smoke
 from bench.store import Store
 from bench.throughput import WORKFLOW, measure_throughput
 
-GROUPS = ("operators", "objects", "sizes", "workflows", "unet", "commands", "throughput")
+GROUPS = {
+    "cpu": ("operators", "objects", "sizes", "workflows", "unet", "commands", "throughput"),
+    "cuda": (
+        "resident",
+        "operators",
+        "disk",
+        "objects",
+        "throughput",
+        "workflows",
+        "sizes",
+        "unet",
+        "commands",
+    ),
+}
+"""Measured by default on a kind of device, in this order."""
+KNOWN = tuple(dict.fromkeys((*GROUPS["cpu"], *GROUPS["cuda"])))
 # One of each kind: filaments, spots, objects, cutting, seeded watershed, and the slowest.
 COMMANDS = ("sec61b", "tomm20", "npm1", "cetn2", "lmnb1_interphase", "son", "actb", "nup153")
 
@@ -41,8 +59,8 @@ def _shape(text: str) -> Shape:
 def _groups(text: str) -> list[str]:
     names = text.split(",")
     for name in names:
-        if name not in GROUPS:
-            raise argparse.ArgumentTypeError(f"'{name}' is no group: {', '.join(GROUPS)}")
+        if name not in KNOWN:
+            raise argparse.ArgumentTypeError(f"'{name}' is no group: {', '.join(KNOWN)}")
     return names
 
 
@@ -52,10 +70,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--groups", type=_groups, default=list(GROUPS), help=f"some of {', '.join(GROUPS)}; all by default")
+    add(
+        "--groups",
+        type=_groups,
+        help=f"some of {', '.join(KNOWN)}; by default all but resident and disk, on a CUDA device all",
+    )
     add("--only", default="", metavar="PATTERN", help="cases whose name contains this regular expression")
     add("--size", type=_shape, default=(64, 512, 512), metavar="Z,Y,X", help="of operators; 64,512,512")
     add("--workflow-size", type=_shape, default=(32, 256, 256), metavar="Z,Y,X", help="32,256,256")
+    add("--field-size", type=_shape, default=cases.FIELD, metavar="Z,Y,X", help="of whole fields; 65,624,924")
     add("--network-size", type=_shape, default=(38, 200, 200), metavar="Z,Y,X", help="38,200,200")
     add("--repeats", type=int, default=5, help="timed rounds; 5")
     add(
@@ -66,6 +89,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--limit", type=float, default=240.0, help="seconds after which a call is ended; 240")
     add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--minutes", type=float, default=float("inf"), help="begin no case after so many; all of them")
     add("--no-peers", action="store_true", help="only what this environment holds")
     add("--no-memory", action="store_true", help="do not measure peak memory")
     add("--no-first", action="store_true", help="do not measure compilation")
@@ -75,7 +99,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--report", action="store_true", help="write report and plots from the saved results, measure nothing"
     )
     add("--smoke", action="store_true", help="tiny arrays: compare answers, write nothing")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.groups = options.groups or list(GROUPS[options.device])
+    return options
 
 
 def device_of(kind: str) -> str:
@@ -130,35 +156,43 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
     from fastseg.workflow.load import library_names
 
     small, effort = options.workflow_size, runner.effort
-    chosen: list[Case] = []
-    for group, made in (
-        ("operators", cases.operators(options.size)),
-        ("objects", cases.objects(options.size)),
-        ("sizes", cases.sizes(options.size)),
-        ("workflows", cases.workflows(small, library_names())),
-        ("unet", cases.networks(options.network_size)),
-    ):
-        chosen += made if group in options.groups else []
-    every: list[tuple[str, Measure]] = [(case.key, lambda c=case: runner.measure(c)) for case in chosen]  # type: ignore[misc]
-    text = "x".join(str(n) for n in small)
-    if "commands" in options.groups:
-        every += [
-            (
-                f"command {name} @ {text}",
-                lambda n=name: measure_command(n, small, options.device, peers, effort),  # type: ignore[misc]
-            )
-            for name in COMMANDS
-        ]
-    if "throughput" in options.groups:
-        every.append(
-            (f"throughput {WORKFLOW} @ {text}", lambda: measure_throughput(small, options.device, peers))
-        )
+    field, on_device = options.field_size, options.device == "cuda"
+    made: dict[str, list[Case]] = {
+        "resident": cases.resident(field),
+        "operators": cases.operators(options.size)
+        + (cases.more_operators(options.size) if on_device else []),
+        "objects": cases.objects(options.size),
+        "sizes": cases.sizes(options.size),
+        "workflows": cases.workflows(small, library_names()),
+        "unet": cases.networks(options.network_size),
+    }
+    text, whole = ("x".join(str(n) for n in shape) for shape in (small, field))
+    every: list[tuple[str, Measure]] = []
+    for group in options.groups:
+        every += [(case.key, lambda c=case: runner.measure(c)) for case in made.get(group, [])]  # type: ignore[misc]
+        if group == "commands":
+            every += [
+                (
+                    f"command {name} @ {text}",
+                    lambda n=name: measure_command(n, small, options.device, peers, effort),  # type: ignore[misc]
+                )
+                for name in COMMANDS
+            ]
+        elif group == "throughput":
+            key = f"throughput {WORKFLOW} @ {text}"
+            every.append((key, lambda: measure_throughput(small, options.device, peers)))
+        elif group == "disk":
+            every += [
+                (f"disk {name} @ {whole}", lambda n=name: measure_disk(n, field, options.device))  # type: ignore[misc]
+                for name, _ in cases.RESIDENT.values()
+            ]
     return ((key, measure) for key, measure in every if re.search(options.only, key))
 
 
 def line(key: str, row: dict[str, Any]) -> str:
     """One result in one line for the screen."""
-    ours, other = seconds_of(row, FASTSEG), LOOP if row["group"] == "unet" else REFERENCE
+    others = {"unet": LOOP, "resident": COMPOSITION}
+    ours, other = seconds_of(row, FASTSEG), others.get(row["group"], REFERENCE)
     times = speedup(row, other)
     words = [f"{key:58s}", f"{ours:9.4f} s" if ours else "  no time  "]
     words.append(f"{times:7.1f}x {other}" if times else " " * 18)
@@ -186,10 +220,14 @@ def main() -> None:
     if options.smoke:
         problems = smoke(lineup(options.device, peers), options.only)
         sys.exit("\n".join(problems) if problems else 0)
-    device = device_of(options.device)
-    store = Store(machine.folder_of(device), device)
     effort = Effort(
-        options.repeats, options.budget, options.limit, not options.no_memory, not options.no_first
+        options.repeats,
+        options.budget,
+        options.limit,
+        not options.no_memory,
+        not options.no_first,
+        # every process compiles CUDA kernels anew: measured where a whole workflow needs them
+        ("resident",) if options.device == "cuda" else (),
     )
     monai = None if options.report or options.list else monai_of(options)
     runner = Runner(lineup(options.device, peers, monai), effort)
@@ -197,11 +235,17 @@ def main() -> None:
     if options.list:
         print("\n".join(key for key, _ in wanted))
         return
+    device = device_of(options.device)
+    store = Store(machine.folder_of(device), device)
     common: dict[str, Any] = {}
+    begun = monotonic()
     try:
         for key, measure in wanted:
             if options.resume and key in store:
                 continue
+            if monotonic() - begun > 60 * options.minutes:
+                print(f"{options.minutes:g} minutes are over before {key}: --resume goes on from there")
+                break
             if not common:
                 common = {
                     "revision": machine.revision(),

@@ -1,4 +1,7 @@
-"""What is measured: operators with the speed-ups asked of them, the same at smaller sizes, and every workflow."""
+"""What is measured: operators with the speed-ups asked of them, the same at smaller sizes, and every workflow.
+
+On a CUDA device also more operators, and workflows of each kind on a whole field that stays on the device.
+"""
 
 from dataclasses import dataclass, field
 from math import prod
@@ -23,7 +26,8 @@ class Case:
     ----------
     name : str
     group : str
-        ``operators``, ``objects`` (one operation, growing number of objects), ``sizes``, ``workflows`` or ``unet``.
+        ``operators``, ``objects`` (one operation, growing number of objects), ``sizes``, ``workflows``, ``resident`` or
+        ``unet``.
     operation : str
         Name under which contenders know it.
     inputs : tuple of str
@@ -41,6 +45,8 @@ class Case:
         Number of objects, where a case belongs to a series of them.
     tolerances : dict
         Of contenders that are held to another one, by name.
+    target_s : float
+        Seconds asked for; 0 for none.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Case:
     target: float = 0.0
     amount: int = 0
     tolerances: dict[str, float] = field(default_factory=dict)
+    target_s: float = 0.0
 
     @property
     def key(self) -> str:
@@ -109,6 +116,23 @@ _OPERATORS: list[tuple[str, str, tuple[str, ...], dict[str, Any], Kind, float, f
     # releases of scikit-image draw watershed lines at different voxels
     ("local maxima + watershed", "split_objects", ("relief", "bodies"), {}, "mask", 2e-2, 3),
 ]
+# the reference takes no part on a device: no speed-up is asked for
+_MORE_OPERATORS: list[tuple[str, str, tuple[str, ...], dict[str, Any], Kind, float, float]] = [
+    ("dilation by a ball", "dilate", ("mask",), {"radius": 5}, "mask", 0, 0),
+    ("Otsu's threshold", "otsu_threshold", ("unit",), {}, "image", 1e-5, 0),
+    ("median", "median_threshold", ("unit",), {}, "image", 1e-5, 0),
+]
+FIELD: Shape = (65, 624, 924)
+"""A field of the Allen Institute's microscopes at 100x."""
+RESIDENT = {
+    "spots": ("rab5a", 0.04),
+    "filaments": ("tjp1", 0.04),
+    "filaments by plane": ("tomm20", 0.04),
+    "edge-preserving, filaments": ("actb", 0.15),
+    "edge-preserving, filaments by plane": ("sec61b", 0.15),
+    "objects": ("npm1", 0.0),
+}
+"""Workflows of each kind, and the seconds asked of them on a data-centre GPU."""
 _OBJECTS = (10, 100, 2_000, 10_000, 100_000)
 _SIZED = ("Gaussian 3D", "edge-preserving smoothing", "filament filter 3D", "size filter")
 
@@ -118,6 +142,32 @@ def operators(shape: Shape) -> list[Case]:
     return [
         Case(name, "operators", operation, inputs, shape, parameters, kind, tolerance, target)
         for name, operation, inputs, parameters, kind, tolerance, target in _OPERATORS
+    ]
+
+
+def more_operators(shape: Shape) -> list[Case]:
+    """Operators that are measured on CUDA devices only."""
+    return [
+        Case(name, "operators", operation, inputs, shape, parameters, kind, tolerance, target)
+        for name, operation, inputs, parameters, kind, tolerance, target in _MORE_OPERATORS
+    ]
+
+
+def resident(shape: Shape) -> list[Case]:
+    """Workflows from counts to mask, both on the device."""
+    return [
+        Case(
+            f"resident {kind} ({name})",
+            "resident",
+            "workflow",
+            ("counts",),
+            shape,
+            {"name": name},
+            "mask",
+            5e-4,
+            target_s=seconds,
+        )
+        for kind, (name, seconds) in RESIDENT.items()
     ]
 
 

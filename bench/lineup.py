@@ -11,6 +11,7 @@ from bench.protocol import Worker
 FASTSEG = "fastseg"
 REFERENCE = "reference"
 LOOP = "reference's loop"
+COMPOSITION = "CuPy composition"
 MONAI = "MONAI"
 MONAI_LARGE = "MONAI, large windows"
 # Threads of NumPy's linear algebra: more only get in each other's way on 3x3 matrices.
@@ -44,7 +45,7 @@ def lineup(device: str, peers: Path | None, monai: Path | None = None) -> dict[s
             found[MONAI] = Worker(own, "sliding_window", path)
             found[MONAI_LARGE] = Worker(own, "sliding_window_large", path)
     if device == "cuda":
-        found["CuPy composition"] = Worker(own, "cupy_composition")
+        found[COMPOSITION] = Worker(own, "cupy_composition")
         for title, package, module in (
             ("cuCIM", "cucim", "cucim"),
             ("pyclesperanto", "pyclesperanto", "clesperanto"),

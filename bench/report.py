@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bench.lineup import FASTSEG, LOOP, MONAI, MONAI_LARGE, REFERENCE
+from bench.lineup import COMPOSITION, FASTSEG, LOOP, MONAI, MONAI_LARGE, REFERENCE
 
 Row = dict[str, Any]
 FLOAT32 = 4
@@ -239,12 +239,60 @@ def _network_table(rows: list[Row]) -> list[str]:
     return lines
 
 
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{1000 * seconds:.3g}"
+
+
+def _resident_table(rows: list[Row]) -> list[str]:
+    head = ["case", "fastseg, ms", "asked for, ms", "of the limit", "composition, ms", "speed-up", "memory"]
+    head += ["composition's", "compiling, s"]
+    lines = [
+        "Counts in, mask out, both on the device. The composition is the same workflow in calls of CuPy.",
+        "",
+    ]
+    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        ours, wanted = seconds_of(row, FASTSEG), row.get("target_s")
+        verdict = "" if ours is None else ", met" if ours <= (wanted or 0) else ", **missed**"
+        first = row.get("first", {})
+        cells = [
+            _case(row),
+            _milliseconds(ours),
+            f"{_milliseconds(wanted)}{verdict}" if wanted else "-",
+            _times(limit_of(row)),
+            _milliseconds(seconds_of(row, COMPOSITION)),
+            _times(speedup(row, COMPOSITION)),
+            _number(memory_of(row), ".1f"),
+            _number(memory_of(row, COMPOSITION), ".1f"),
+            _number(first.get("later_s"), ".1f"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _disk_table(rows: list[Row]) -> list[str]:
+    lines = [
+        "One command for a folder; TIFF in, TIFF out. *Start* is what the command takes beside its stacks.",
+        "",
+        "| case | start, s | a stack, s | stacks/s | read and written, MB/s |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        each = seconds_of(row, FASTSEG)
+        rates = (None, None) if each is None else (1 / each, row["stack_bytes"] / each / 1e6)
+        cells = [_case(row), _number(row["start_s"]), _number(each), *(_number(rate) for rate in rates)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
 _SECTIONS: list[tuple[str, str, Callable[[list[Row]], list[str]]]] = [
+    ("resident", "Workflows on a whole field, on the device", _resident_table),
     ("operators", "Operators", _operator_table),
     ("objects", "Masked-object threshold against the number of objects", _objects_table),
     ("sizes", "Smaller volumes", _operator_table),
     ("workflows", "Workflows, array to array", _workflow_table),
     ("unet", "Prediction with trained networks, array to array", _network_table),
     ("commands", "Whole commands: process start, reading, segmenting, writing", _workflow_table),
+    ("disk", "From disk to disk", _disk_table),
     ("throughput", "Throughput of several processes", _throughput_table),
 ]

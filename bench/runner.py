@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import numpy as np
 from bench.arrays import path_of
 from bench.cases import Case
 from bench.compare import compare
-from bench.lineup import FASTSEG, REFERENCE
+from bench.lineup import COMPOSITION, FASTSEG, REFERENCE
 from bench.protocol import Worker, WorkerError
 
 # Contenders whose memory is worth a process of its own.
-WEIGHED = (FASTSEG, REFERENCE, "fixed", "CuPy composition")
+WEIGHED = (FASTSEG, REFERENCE, "fixed", COMPOSITION)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Effort:
         A call that takes longer is ended and reported as such.
     memory, first : bool
         Whether peak memory and compilation are measured.
+    first_in : tuple of str
+        Groups whose compilation is measured; empty for all.
     """
 
     repeats: int = 5
@@ -40,6 +43,7 @@ class Effort:
     limit_s: float = 240.0
     memory: bool = True
     first: bool = True
+    first_in: tuple[str, ...] = ()
 
 
 def summary(seconds: list[float]) -> dict[str, Any]:
@@ -103,11 +107,12 @@ class Runner:
             "name": case.name,
             "shape": list(case.shape),
             "target": case.target,
+            "target_s": case.target_s,
             "amount": case.amount,
             "bytes": moved + entries.get(FASTSEG, {}).get("bytes", 0),
             "contenders": entries,
         }
-        if self.effort.first and FASTSEG in running:
+        if self.effort.first and FASTSEG in running and case.group in (self.effort.first_in or (case.group,)):
             row["first"] = self._first(case, inputs)
         return row
 
@@ -167,12 +172,12 @@ class Runner:
                 self._seen[name, case.operation] = (case.amount, entries[name]["median_s"])
 
     def _peak(self, case: Case, name: str, inputs: list[str]) -> int | None:
-        with self.workers[name].twin() as worker:
+        limit = 2 * self.effort.limit_s
+        alone = self._hello(name).get("weighed_alone", True)
+        with self.workers[name].twin() if alone else nullcontext(self.workers[name]) as worker:
             try:
                 worker.ask(do="load", inputs=inputs)
-                reply = worker.ask(
-                    2 * self.effort.limit_s, do="memory", operation=case.operation, parameters=case.parameters
-                )
+                reply = worker.ask(limit, do="memory", operation=case.operation, parameters=case.parameters)
             except WorkerError:
                 return None
         return int(reply["peak_bytes"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.cases import Case, objects, operators, small_networks, workflows
+from bench.cases import Case, more_operators, objects, operators, small_networks, workflows
 from bench.lineup import FASTSEG
 from bench.protocol import Worker
 from bench.runner import Effort, Runner
@@ -17,7 +17,13 @@ EFFORT = Effort(repeats=0, memory=False, first=False)
 def cases() -> list[Case]:
     """Every operator, the objects that fit, one workflow of each kind, and a small network."""
     few = [replace(case, name=f"{case.name} (few)") for case in objects(SHAPE)]
-    return operators(SHAPE) + few + workflows(SHAPE, list(WORKFLOWS)) + small_networks(SHAPE)
+    return (
+        operators(SHAPE)
+        + more_operators(SHAPE)
+        + few
+        + workflows(SHAPE, list(WORKFLOWS))
+        + small_networks(SHAPE)
+    )
 
 
 def smoke(workers: Mapping[str, Worker], only: str = "") -> list[str]:

@@ -17,12 +17,15 @@ from bench.machine import ROOT, cores
 WORKFLOW = "sec61b"
 # Enough stacks that start-up does not hide the work.
 STACKS_PER_CORE = 4
+MOST_ON_DEVICE = 4
+"""Processes that share a device: each takes some hundred MB of it before it has done anything."""
 
 
 def measure_throughput(shape: Shape, device: str, peers: Path | None) -> dict[str, Any]:
     """Stacks a second against the number of processes: a row of the results."""
-    counts = sorted({1, 2, cores(), 2 * cores()})
-    number = STACKS_PER_CORE * cores()
+    most = cores() if device == "cpu" else min(cores(), MOST_ON_DEVICE // 2)
+    counts = sorted({1, 2, most, 2 * most})
+    number = STACKS_PER_CORE * most
     series: dict[str, dict[str, float]] = {FASTSEG: {}}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

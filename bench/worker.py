@@ -10,7 +10,7 @@ Arrays travel as .npy files. Only NumPy and the contender's own packages are imp
     {"do": "memory", "operation", "parameters"}          {"peak_bytes"}
     {"do": "first", "operation", "parameters"}           {"first_s", "second_s"}
     {"do": "bandwidth"}                                  {"bytes_per_s"}
-    {"do": "hello"}                                      {"title", "versions", "operations"}
+    {"do": "hello"}                                      {"title", "versions", "operations", "weighed_alone"}
 """
 
 import importlib
@@ -46,6 +46,7 @@ class Session:
             "title": contender.title,
             "versions": contender.versions(),
             "operations": sorted(contender.operations),
+            "weighed_alone": contender.weighed_alone,
         }
 
     def _load(self, inputs: list[str]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Contender:
     operations: dict[str, Operation]
     packages: tuple[str, ...] = ()
     known: dict[str, str] = field(default_factory=dict)
+    weighed_alone = True
+    """Whether what a call adds can only be seen in a process of its own."""
 
     def versions(self) -> dict[str, str]:
         """Versions by distribution."""

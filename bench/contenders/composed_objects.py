@@ -26,6 +26,13 @@ class ComposedObjects:
         kept[0] = False
         return kept[labels]
 
+    def remove_small_by_plane(self, mask: Any, min_size: int) -> Any:
+        """Components within planes of at least `min_size` pixels."""
+        labels, sizes = self.label(mask, slices=True)
+        kept = sizes >= min_size
+        kept[0] = False
+        return kept[labels]
+
     def fill_holes(self, mask: Any, hole_min: int, hole_max: int, slices: bool) -> Any:
         """Background components of a size in the range become foreground."""
         labels, sizes = self.label(~mask, slices)
@@ -39,6 +46,22 @@ class ComposedObjects:
             raise NotImplementedError("triangle only")
         coarse = self.remove_small(image > self._triangle(image), min_size)
         return self._object_otsu(image, coarse, 0.98)
+
+    def dilate(self, mask: Any, radius: int) -> Any:
+        """Dilation by a ball."""
+        grid = self.xp.indices((2 * radius + 1,) * 3) - radius
+        return self.ndi.binary_dilation(mask, structure=(grid**2).sum(axis=0) <= radius**2)
+
+    def otsu(self, image: Any) -> Any:
+        """Otsu's threshold of a histogram of 256 bins."""
+        xp = self.xp
+        counts, edges = xp.histogram(image, bins=BINS)
+        centres = (edges[1:] + edges[:-1]) / 2
+        lower = xp.cumsum(counts).astype(xp.float64)
+        sums = xp.cumsum(counts * centres)
+        upper = lower[-1] - lower[:-1]
+        apart = sums[:-1] / lower[:-1] - (sums[-1] - sums[:-1]) / xp.maximum(upper, 1)
+        return centres[xp.argmax(lower[:-1] * upper * apart**2)]
 
     def _triangle(self, image: Any) -> float:
         xp = self.xp

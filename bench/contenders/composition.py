@@ -41,6 +41,9 @@ class Composition(ComposedObjects):
             "masked_object_threshold": self.masked_object_threshold,
             "remove_small_objects": self.remove_small,
             "fill_holes": self.fill_holes,
+            "dilate": self.dilate,
+            "otsu_threshold": self.otsu,
+            "median_threshold": self.xp.median,
         }
 
     def normalize(self, image: Any, scaling: list[float]) -> Any:

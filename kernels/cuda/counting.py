@@ -10,7 +10,7 @@ import numpy as np
 from numba import cuda, int32
 
 from fastseg.kernels.cuda.boxes import ACROSS, DOWN, THREADS, first_row, next_row, number_in_block, over_box
-from fastseg.kernels.cuda.launch import device
+from fastseg.kernels.cuda.launch import Kernel, device
 from fastseg.kernels.cuda.memory import views
 from fastseg.kernels.cuda.places import NONE, ONE, U
 from fastseg.kernels.voxel import statistics as voxel
@@ -160,10 +160,10 @@ def add_run(counts, table, half, count):
         cuda.atomic.add(counts, (table, half), np.int64(count))
 
 
-_histogram = cuda.jit(histogram_kernel)
-_wide_histogram = cuda.jit(wide_histogram_kernel)
-_upper = cuda.jit(upper_kernel)
-_lower = cuda.jit(lower_kernel)
+_histogram = Kernel(histogram_kernel)
+_wide_histogram = Kernel(wide_histogram_kernel)
+_upper = Kernel(upper_kernel)
+_lower = Kernel(lower_kernel)
 assert int(DOWN) == _COPIES
 
 

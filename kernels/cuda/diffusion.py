@@ -16,7 +16,7 @@ from numba import cuda, float32, int64
 
 from fastseg.kernels.cuda.boxes import ACROSS as ALONG_ROW
 from fastseg.kernels.cuda.boxes import first_row, next_row, number_in_block, over_box
-from fastseg.kernels.cuda.launch import as_int64, device
+from fastseg.kernels.cuda.launch import Kernel, as_int64, device
 from fastseg.kernels.cuda.memory import views
 from fastseg.kernels.cuda.places import NONE, ONE, U, unsigned_3
 from fastseg.kernels.voxel import diffusion as voxel
@@ -116,9 +116,9 @@ def step_kernel(image, weights, inverse, time_step, z0, y0, x0, chunk, out):
         z += ONE
 
 
-_gradient = cuda.jit(gradient_kernel)
-_inverse = cuda.jit(inverse_kernel)
-_step = cuda.jit(step_kernel)
+_gradient = Kernel(gradient_kernel)
+_inverse = Kernel(inverse_kernel)
+_step = Kernel(step_kernel)
 
 
 def squared_gradients(image, weights, start, stop, scale, totals):

@@ -12,7 +12,7 @@ the cache.
 import numpy as np
 from numba import cuda
 
-from fastseg.kernels.cuda.launch import over
+from fastseg.kernels.cuda.launch import Kernel, over
 from fastseg.kernels.cuda.memory import library_of, views
 from fastseg.kernels.cuda.morphology import pack
 from fastseg.kernels.voxel.bits import WORD, from_on, up_to
@@ -110,10 +110,10 @@ def before_the_first_kernel(first, planar, out):
             out[z, y, x] = (z + 1) * (z + 1) + y * y + x * x
 
 
-_along_rows = cuda.jit(along_rows_kernel)
-_across_rows = cuda.jit(across_rows_kernel)
-_across_planes = cuda.jit(across_planes_kernel)
-_before_the_first = cuda.jit(before_the_first_kernel)
+_along_rows = Kernel(along_rows_kernel)
+_across_rows = Kernel(across_rows_kernel)
+_across_planes = Kernel(across_planes_kernel)
+_before_the_first = Kernel(before_the_first_kernel)
 
 
 def _along_rows_of(mask, out):

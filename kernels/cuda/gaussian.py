@@ -27,7 +27,7 @@ the smoothed B along z. Whether a filter runs in one pass depends on its radii a
 import numpy as np
 from numba import cuda, float32
 
-from fastseg.kernels.cuda.launch import compiled, device
+from fastseg.kernels.cuda.launch import Kernel, device
 from fastseg.kernels.cuda.memory import library_of, views
 from fastseg.kernels.cuda.places import NONE, ONE, U, unsigned_3
 from fastseg.kernels.voxel import gaussian as voxel
@@ -274,10 +274,10 @@ def store(target, place, x, value, add):
 
 REGISTERS = {smooth_kernel: 64, laplacian_kernel: 80}
 """At most, so that 4 and 3 blocks fit on a multiprocessor: as many as shared memory allows at the usual radii."""
-_smooth = compiled(smooth_kernel, REGISTERS[smooth_kernel])
-_laplacian = compiled(laplacian_kernel, REGISTERS[laplacian_kernel])
-_along = cuda.jit(along_kernel)
-_across = cuda.jit(across_kernel)
+_smooth = Kernel(smooth_kernel, REGISTERS[smooth_kernel])
+_laplacian = Kernel(laplacian_kernel, REGISTERS[laplacian_kernel])
+_along = Kernel(along_kernel)
+_across = Kernel(across_kernel)
 
 
 def _block():
@@ -305,7 +305,7 @@ def _tiles(shape, high, shared):
     columns, lines = _pieces(width, int(ACROSS)), _pieces(height, high)
     parts = min(_pieces(depth, _PLANES), _pieces(_BLOCKS, columns * lines))
     chunk = _pieces(depth, parts)
-    return ((columns, lines, _pieces(depth, chunk)), _block(), 0, shared), chunk
+    return ((columns, lines, _pieces(depth, chunk)), _block(), shared), chunk
 
 
 def _along_x(stack, weights, sources, out):
@@ -313,7 +313,7 @@ def _along_x(stack, weights, sources, out):
     lines = stack.reshape(-1, stack.shape[-1])
     grid = _pieces(lines.shape[0], down), _pieces(lines.shape[1], across * _PLACES)
     shared = 4 * down * (across * _PLACES + 2 * (weights.size - 1))
-    _along[grid, _block(), 0, shared](*views(lines, weights, sources, out.reshape(lines.shape)))
+    _along[grid, _block(), shared](*views(lines, weights, sources, out.reshape(lines.shape)))
 
 
 def _across_lines(stack, axis, weights, sources, out, factor=_UNCHANGED, add=False):
@@ -323,7 +323,7 @@ def _across_lines(stack, axis, weights, sources, out, factor=_UNCHANGED, add=Fal
     shared = 4 * (2 * (weights.size - 1) + 2 * _PLACES - 1)
     grid = _pieces(width, int(ACROSS)), _pieces(size, int(DOWN) * _PLACES), count
     arguments = views(stacks, weights, sources, out.reshape(stacks.shape))
-    _across[grid, _block(), 0, shared](*arguments[:3], factor, add, arguments[3])
+    _across[grid, _block(), shared](*arguments[:3], factor, add, arguments[3])
 
 
 def smooth(image, wz, wy, wx, planes, rows, columns, out):

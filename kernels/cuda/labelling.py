@@ -27,6 +27,7 @@ import numpy as np
 from numba import cuda
 
 from fastseg.kernels.cuda.grids import over_list
+from fastseg.kernels.cuda.launch import Kernel
 from fastseg.kernels.cuda.memory import index_type, library_of, views
 from fastseg.kernels.cuda.morphology import pack
 from fastseg.kernels.voxel.bits import TOP, WORD, begins, changes, without_lowest
@@ -146,12 +147,12 @@ def number_kernel(rows, edges, ids, numbers, width, sizes, first):
             cuda.atomic.add(sizes, before, voxels)
 
 
-_count = cuda.jit(count_kernel)
-_edges = cuda.jit(edges_kernel)
-_join = cuda.jit(join_kernel)
-_shorten = cuda.jit(shorten_kernel)
-_mark_roots = cuda.jit(mark_roots_kernel)
-_number = cuda.jit(number_kernel)
+_count = Kernel(count_kernel)
+_edges = Kernel(edges_kernel)
+_join = Kernel(join_kernel)
+_shorten = Kernel(shorten_kernel)
+_mark_roots = Kernel(mark_roots_kernel)
+_number = Kernel(number_kernel)
 
 
 def _neighbours(connectivity, planar):

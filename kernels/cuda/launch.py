@@ -1,9 +1,15 @@
-"""Launch shapes."""
+"""Launches: their shapes, the stream they join, and what the compiler is told."""
+
+import sys
+import threading
+from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 from numba import config, cuda
 
 _BLOCK = (32, 4, 2)
+_configuring = threading.Lock()
 
 
 def over(shape):
@@ -31,6 +37,61 @@ def device(function):
     return function.py_func if config.ENABLE_CUDASIM else function
 
 
-def compiled(kernel, registers):
-    """A kernel that takes no more than some registers a thread; the simulator does not know of these."""
-    return cuda.jit(kernel) if config.ENABLE_CUDASIM else cuda.jit(kernel, max_registers=registers)
+def current_stream():
+    """The stream that CuPy works on in this thread, as Numba takes it; 0 for the default one."""
+    cupy = sys.modules.get("cupy")
+    number = 0 if cupy is None else cupy.cuda.get_current_stream().ptr
+    return _stream_of(number) if number else 0
+
+
+@lru_cache(maxsize=64)
+def _stream_of(number):
+    return cuda.external_stream(number)
+
+
+@lru_cache(maxsize=16)
+def _is_volta(device):
+    return device.compute_capability < (7, 5)
+
+
+@contextmanager
+def _small_grids_allowed():
+    """Numba warns of grids of few blocks, which a small image needs, when it prepares their launch."""
+    from numba.cuda.dispatcher import config as settings
+
+    with _configuring:
+        before, settings.CUDA_LOW_OCCUPANCY_WARNINGS = settings.CUDA_LOW_OCCUPANCY_WARNINGS, 0
+        try:
+            yield
+        finally:
+            settings.CUDA_LOW_OCCUPANCY_WARNINGS = before
+
+
+class Kernel:
+    """A kernel that is launched, as ``kernel[grid, block](...)`` or ``kernel[grid, block, shared bytes](...)``, on the
+    stream of the arrays' library.
+
+    CuPy queues its copies and sums there, and hands the memory of an array that is gone to the next one in the order of
+    that stream: a kernel on another one could read what is not there yet, or write into what others were given.
+
+    Parameters
+    ----------
+    function : callable
+    registers : int, optional
+        At most so many a thread. Not on Volta, for which the compiler needs more and would spill them; the simulator
+        does not know of these.
+    """
+
+    def __init__(self, function, registers=None):
+        self.compiled = cuda.jit(function)
+        limited = registers is not None and not config.ENABLE_CUDASIM
+        self.limited = cuda.jit(function, max_registers=registers) if limited else None
+
+    def __getitem__(self, launch):
+        grid, block, *more = launch
+        shared = more[0] if more else 0
+        if config.ENABLE_CUDASIM:
+            return self.compiled[grid, block, 0, shared]
+        limited = self.limited is not None and not _is_volta(cuda.get_current_device())
+        with _small_grids_allowed():
+            return (self.limited if limited else self.compiled)[grid, block, current_stream(), shared]

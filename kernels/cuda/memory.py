@@ -15,7 +15,7 @@ def views(*arrays):
     """Arrays as kernels take them at least cost.
 
     Numba looks at a foreign array anew in every launch, and waits for its stream each time. A view made once is passed
-    on as it is; CuPy and Numba both queue on the default stream, which keeps the order. The simulator takes NumPy's.
+    on as it is: kernels join the stream of CuPy (`launch.Kernel`), which keeps the order. The simulator takes NumPy's.
     """
     if config.ENABLE_CUDASIM:
         return arrays if len(arrays) > 1 else arrays[0]

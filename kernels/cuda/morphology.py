@@ -12,7 +12,7 @@ import numpy as np
 from numba import cuda
 
 from fastseg.kernels.cuda.grids import over_list
-from fastseg.kernels.cuda.launch import as_int64, over
+from fastseg.kernels.cuda.launch import Kernel, as_int64, over
 from fastseg.kernels.cuda.memory import library_of, nothing, views
 from fastseg.kernels.voxel.bits import widened
 
@@ -94,11 +94,11 @@ def erode_image_kernel(image, out):
         out[z, y, x] = least
 
 
-_pack = cuda.jit(pack_kernel)
-_unpack = cuda.jit(unpack_kernel)
-_widen = cuda.jit(widen_kernel)
-_join = cuda.jit(join_kernel)
-_erode_image = cuda.jit(erode_image_kernel)
+_pack = Kernel(pack_kernel)
+_unpack = Kernel(unpack_kernel)
+_widen = Kernel(widen_kernel)
+_join = Kernel(join_kernel)
+_erode_image = Kernel(erode_image_kernel)
 
 
 def pack(mask, inside, bits):

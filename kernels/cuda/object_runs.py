@@ -13,7 +13,7 @@ import numpy as np
 from numba import cuda
 
 from fastseg.kernels.cuda.grids import line_place, over_lines, over_list
-from fastseg.kernels.cuda.launch import device
+from fastseg.kernels.cuda.launch import Kernel, device
 from fastseg.kernels.cuda.memory import library_of, views
 from fastseg.kernels.voxel import runs as voxel
 from fastseg.kernels.voxel.bits import WORD, without_lowest
@@ -26,7 +26,6 @@ _MAGNITUDE = np.int32(0x7FFFFFFF)
 _INFINITE = np.int32(0x7F800000)
 _MINUS_INFINITE = np.int32(~0x7F800000)
 _HIGHEST = np.int32(2**31 - 1)
-_LOWEST = np.int32(-(2**31))
 
 
 def mark_kernel(labels, begins, ends):
@@ -89,17 +88,14 @@ def extremes_kernel(bits, rows, edges, ids, low, high):
             number = ids[run]
             value = bits[row, x]
             key = np.int32(value ^ ((value >> _SHIFT) & _MAGNITUDE))
-            lower, higher = key, key
-            if key > _INFINITE or key < _MINUS_INFINITE:  # NaN stays
-                lower, higher = _LOWEST, _HIGHEST
-            if lower < low[number]:
-                cuda.atomic.min(low, number, lower)
-            if higher > high[number]:
-                cuda.atomic.max(high, number, higher)
+            if key < low[number]:
+                cuda.atomic.min(low, number, key)
+            if key > high[number]:
+                cuda.atomic.max(high, number, key)
 
 
 def values_kernel(low, high, low_bits, high_bits):
-    """One thread an object: from ordered integers to the bits of float32 values."""
+    """One thread an object: from ordered integers to the bits of float32 values; NaN, which lies beyond, stays."""
     k = cuda.grid(1)
     if k < low.size:
         a, b = low[k], high[k]
@@ -109,12 +105,12 @@ def values_kernel(low, high, low_bits, high_bits):
         high_bits[k] = b ^ ((b >> _SHIFT) & _MAGNITUDE)
 
 
-_mark = cuda.jit(mark_kernel)
-_count = cuda.jit(count_kernel)
-_places = cuda.jit(places_kernel)
-_names = cuda.jit(names_kernel)
-_extremes = cuda.jit(extremes_kernel)
-_values = cuda.jit(values_kernel)
+_mark = Kernel(mark_kernel)
+_count = Kernel(count_kernel)
+_places = Kernel(places_kernel)
+_names = Kernel(names_kernel)
+_extremes = Kernel(extremes_kernel)
+_values = Kernel(values_kernel)
 
 
 def runs_of_labels(labels):

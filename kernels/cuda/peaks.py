@@ -19,7 +19,7 @@ import numpy as np
 from numba import cuda
 
 from fastseg.kernels.cuda.grids import repeat_until_settled
-from fastseg.kernels.cuda.launch import device, over
+from fastseg.kernels.cuda.launch import Kernel, device, over
 from fastseg.kernels.cuda.memory import library_of, views
 from fastseg.kernels.voxel import peaks as voxel
 from fastseg.kernels.voxel.peaks import RADIUS
@@ -127,10 +127,10 @@ def dilate_by_faces_kernel(mask, out):
         )
 
 
-_candidates = cuda.jit(candidates_kernel)
-_thin = cuda.jit(thin_kernel)
-_keep_first = cuda.jit(keep_first_kernel)
-_dilate_by_faces = cuda.jit(dilate_by_faces_kernel)
+_candidates = Kernel(candidates_kernel)
+_thin = Kernel(thin_kernel)
+_keep_first = Kernel(keep_first_kernel)
+_dilate_by_faces = Kernel(dilate_by_faces_kernel)
 
 
 def peaks_of_objects(values, labels, count, start, stop, floor, found):

@@ -9,7 +9,7 @@ import numpy as np
 from numba import cuda
 
 from fastseg.kernels.cuda.grids import line_place, over_lines, over_list
-from fastseg.kernels.cuda.launch import as_int64, device
+from fastseg.kernels.cuda.launch import Kernel, as_int64, device
 from fastseg.kernels.cuda.memory import views
 from fastseg.kernels.voxel import runs as voxel
 
@@ -62,9 +62,9 @@ def bound_kernel(rows, edges, ids, height, chosen, starts, stops):
                 cuda.atomic.max(stops, (number, 2), np.int64(edges[2 * run + 1]))
 
 
-_paint = cuda.jit(paint_kernel)
-_bound = cuda.jit(bound_kernel)
-_mark_sides = cuda.jit(mark_sides_kernel)
+_paint = Kernel(paint_kernel)
+_bound = Kernel(bound_kernel)
+_mark_sides = Kernel(mark_sides_kernel)
 
 
 def paint(rows, edges, ids, height, start, values, out):

@@ -18,6 +18,7 @@ import numpy as np
 from numba import cuda
 
 from fastseg.kernels.cuda.grids import line_place, over_lines
+from fastseg.kernels.cuda.launch import Kernel
 from fastseg.kernels.cuda.memory import fetched, index_type, library_of, views
 
 __all__ = ["CLOSED", "Survey", "cut_objects", "survey"]
@@ -157,11 +158,11 @@ def close_kernel(squared, out):
         out[row, x] = squared[row, x]
 
 
-_open = cuda.jit(open_kernel)
-_count = cuda.jit(count_kernel)
-_gather = cuda.jit(gather_kernel)
-_flood = cuda.jit(flood_kernel)
-_close = cuda.jit(close_kernel)
+_open = Kernel(open_kernel)
+_count = Kernel(count_kernel)
+_gather = Kernel(gather_kernel)
+_flood = Kernel(flood_kernel)
+_close = Kernel(close_kernel)
 
 
 class Survey:

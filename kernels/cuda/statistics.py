@@ -10,7 +10,7 @@ from numba import cuda, int32, int64
 
 from fastseg.kernels.cuda.boxes import ACROSS, THREADS, first_row, next_row, number_in_block, over_box
 from fastseg.kernels.cuda.grids import over_list
-from fastseg.kernels.cuda.launch import device
+from fastseg.kernels.cuda.launch import Kernel, device
 from fastseg.kernels.cuda.memory import views
 from fastseg.kernels.cuda.places import NONE, U
 from fastseg.kernels.voxel import statistics as voxel
@@ -102,10 +102,10 @@ def stretch_kernel(image, lowest, highest, bound, low, epsilon, divisor, out):
         out[i] = stretched(image[i], lowest, highest, bound, low, epsilon, divisor)
 
 
-_start = cuda.jit(start_kernel)
-_extremes = cuda.jit(extremes_kernel)
-_fixed_point = cuda.jit(fixed_point_kernel)
-_stretch = cuda.jit(stretch_kernel)
+_start = Kernel(start_kernel)
+_extremes = Kernel(extremes_kernel)
+_fixed_point = Kernel(fixed_point_kernel)
+_stretch = Kernel(stretch_kernel)
 
 
 def extremes(bits, start, stop, found, bound=2**31 - 1, instead=0):

@@ -27,7 +27,7 @@ from numba import cuda
 
 from fastseg.kernels.cuda.distance import FAR, dtype_for, from_before_the_first, squared_in_planes
 from fastseg.kernels.cuda.grids import over_planes, repeat_until_settled
-from fastseg.kernels.cuda.launch import over
+from fastseg.kernels.cuda.launch import Kernel, over
 from fastseg.kernels.cuda.memory import library_of, views
 from fastseg.kernels.cuda.morphology import dilate, pack
 from fastseg.kernels.voxel.thinning import STAYS
@@ -130,11 +130,11 @@ def peel_kernel(mask, removable, reached, out):
         out[z, y, x] = mask[z, y, x] and not (near != 0 and removable[z, y, x])
 
 
-_open = cuda.jit(open_kernel)
-_walk = cuda.jit(walk_kernel)
-_outside = cuda.jit(outside_kernel)
-_further = cuda.jit(further_kernel)
-_peel = cuda.jit(peel_kernel)
+_open = Kernel(open_kernel)
+_walk = Kernel(walk_kernel)
+_outside = Kernel(outside_kernel)
+_further = Kernel(further_kernel)
+_peel = Kernel(peel_kernel)
 
 
 def _axis(mask):

@@ -15,15 +15,15 @@ from numba import cuda
 
 from fastseg.kernels.cuda.exact import product, total
 from fastseg.kernels.cuda.grids import line_place, over_lines, over_list
-from fastseg.kernels.cuda.launch import device
-from fastseg.kernels.cuda.memory import library_of, nothing, views
+from fastseg.kernels.cuda.launch import Kernel, device
+from fastseg.kernels.cuda.memory import index_type, library_of, nothing, views
 from fastseg.kernels.voxel import runs as voxel
 
 run_at = device(voxel.run_at)
 
 _BINS = 256
 _TABLE = 1 << 16
-"""Objects whose counters are held at a time: 64 MiB."""
+"""Objects whose counters are held at a time: 64 MiB, twice as much where one may need 64 bits."""
 _TWO = np.float32(2)
 _LARGEST = np.float32(3.4028234663852886e38)
 
@@ -142,10 +142,10 @@ def otsu_kernel(first, filled, bins, counts, low, high, above, found):
             found[k] = centre(a, b, step, best_bin)
 
 
-_sizes = cuda.jit(sizes_kernel)
-_count = cuda.jit(count_kernel)
-_keep = cuda.jit(keep_kernel)
-_otsu = cuda.jit(otsu_kernel)
+_sizes = Kernel(sizes_kernel)
+_count = Kernel(count_kernel)
+_keep = Kernel(keep_kernel)
+_otsu = Kernel(otsu_kernel)
 
 
 def histograms(image, rows, edges, ids, low, high):
@@ -161,12 +161,13 @@ def histograms(image, rows, edges, ids, low, high):
         room = xp.minimum(sizes, _BINS)
     first = xp.cumsum(room) - room
     entries = int(room.sum())
-    bins, kept = xp.empty(entries, np.uint8), xp.empty(entries, np.int32)
+    counter = index_type(image.size)
+    bins, kept = xp.empty(entries, np.uint8), xp.empty(entries, counter)
     if entries == 0:
         return first, filled, bins, kept
     values, a, b, *target = views(image, *extremes, first, filled, bins, kept)
     for start in range(1, count + 1, _TABLE):
-        table = xp.zeros((min(_TABLE, count + 1 - start), _BINS), np.int32)
+        table = xp.zeros((min(_TABLE, count + 1 - start), _BINS), counter)
         counters, begin = views(table), np.int64(start)
         _count[over_lines(*image.shape)](values, *runs, a, b, begin, counters)
         _keep[over_list(len(table))](counters, begin, *target)

@@ -12,7 +12,7 @@ about 200 operations; a device does 10 to 25 of them in the time of a byte.
 import numpy as np
 from numba import cuda, int32
 
-from fastseg.kernels.cuda.launch import as_int64, device, over, over_rows
+from fastseg.kernels.cuda.launch import Kernel, as_int64, device, over, over_rows
 from fastseg.kernels.cuda.memory import nothing, views
 from fastseg.kernels.cuda.places import U
 from fastseg.kernels.voxel import hessian
@@ -139,13 +139,13 @@ def from_order_kernel(keys):
         keys[i] = ordered(keys[i])
 
 
-_eigen_3d = cuda.jit(eigen_3d_kernel)
-_eigen_2d = cuda.jit(eigen_2d_kernel)
-_response = cuda.jit(response_kernel)
-_eigenvalue_3d = cuda.jit(eigenvalue_3d_kernel)
-_eigenvalue_2d = cuda.jit(eigenvalue_2d_kernel)
-_fill = cuda.jit(fill_kernel)
-_from_order = cuda.jit(from_order_kernel)
+_eigen_3d = Kernel(eigen_3d_kernel)
+_eigen_2d = Kernel(eigen_2d_kernel)
+_response = Kernel(response_kernel)
+_eigenvalue_3d = Kernel(eigenvalue_3d_kernel)
+_eigenvalue_2d = Kernel(eigenvalue_2d_kernel)
+_fill = Kernel(fill_kernel)
+_from_order = Kernel(from_order_kernel)
 
 
 def eigenvalues_3d(smooth, scale, start, middle, last, lowest):

@@ -22,10 +22,14 @@ pytestmark = [
 
 SHAPES = ((7, 33, 45), (1, 20, 31), (3, 2, 5))
 
-# operator, kind of its arrays, parameters
-CASES: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
+Kinds = tuple[str | float, ...]
+
+# operator, kinds of its arrays or scalars, parameters
+CASES: list[tuple[str, Kinds, dict[str, Any]]] = [
     ("intensity_normalize", ("image",), {"scaling": [1, 5]}),
     ("intensity_normalize", ("image",), {"scaling": [0]}),
+    ("intensity_clip", ("image",), {"scaling": [1, 5]}),
+    ("invert_image", ("image",), {}),
     ("gaussian_smooth", ("image",), {"sigma": 1.5}),
     ("gaussian_smooth_slices", ("image",), {"sigma": 1.0}),
     ("edge_preserving_smooth", ("image",), {}),
@@ -33,12 +37,35 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("rescale_xy", ("image",), {"ratio": 0.7}),
     ("laplacian_of_gaussian", ("image",), {"sigma": 1.0}),
     ("laplacian_of_gaussian_slices", ("image",), {"sigma": 2.0}),
+    ("multiscale_spots", ("image",), {"scales": [[1, 0.03], [2, 0.02]]}),
+    ("multiscale_spots_slices", ("image",), {"scales": [[1.5, 0.03]]}),
+    ("multiscale_spots_2d", ("plane",), {"sigmas": [1, 2], "cutoff": 0.02}),
     ("greater_than", ("image",), {"value": 0.5}),
+    ("greater_than_value", ("image", 0.3), {}),
+    ("mask_image", ("image", "mask"), {}),
+    ("set_where", ("mask", "other"), {"value": False}),
+    ("logical_or", ("mask", "other"), {}),
+    ("logical_and", ("mask", "other"), {}),
+    ("logical_xor", ("mask", "other"), {}),
+    ("and_not", ("mask", "other"), {}),
+    ("invert_mask", ("mask",), {}),
+    ("take_slice", ("image", 0), {}),
+    ("seeds_from_slice", ("plane mask", "image", 0), {"min_size": 2}),
+    ("remove_labels", ("labels",), {"ids": [1, 3]}),
+    ("remove_small_labels", ("labels",), {"min_size": 3}),
+    ("watershed", ("image", "labels"), {}),
+    ("cell_wise_threshold", ("image",), {"min_size": 3}),
+    ("triangle_threshold", ("image",), {}),
     ("coarse_threshold", ("image",), {"method": "ave_tri_med", "min_size": 3, "dilate": True}),
     ("object_otsu_threshold", ("image", "mask"), {"global_check": True}),
+    ("masked_object_threshold", ("image",), {"method": "triangle", "min_size": 3}),
+    ("label_objects", ("mask",), {"connectivity": 1}),
+    ("label_objects", ("mask",), {"connectivity": 2}),
+    ("label_objects", ("mask",), {"connectivity": 3}),
     ("remove_small_objects", ("mask",), {"min_size": 4}),
     ("remove_small_objects_slices", ("mask",), {"min_size": 3}),
     ("fill_holes", ("mask",), {"hole_min": 0, "hole_max": 6}),
+    ("fill_holes", ("mask",), {"hole_min": 0, "hole_max": 9, "slices": False, "fill_border": False}),
     ("fill_all_holes", ("mask",), {}),
     ("remove_hot_pixels", ("mask",), {}),
     ("prune_slices", ("mask",), {}),
@@ -49,18 +76,26 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("contour", ("mask",), {}),
     ("erode", ("mask",), {"radius": 1}),
     ("dilate", ("mask",), {"radius": 2, "shape": "disk"}),
+    ("dilate", ("mask",), {"radius": 9}),
+    ("erode_image", ("image",), {}),
     ("otsu_threshold", ("image",), {}),
     ("median_threshold", ("image",), {}),
     ("suggest_scaling", ("image",), {}),
 ]
 
-NEEDS_TWO = [
-    ("jerman_vesselness", {"sigmas": [1, 1.5]}),
-    ("jerman_vesselness", {"sigmas": [1], "tau": 0.5}),
-    ("jerman_vesselness_slices", {"sigmas": [1]}),
-    ("multiscale_filaments", {"scales": [[1, 0.1]]}),
-    ("hessian_element", {"row": 0, "column": 2}),
-    ("hessian_eigenvalue", {"index": 0}),
+NEEDS_TWO: list[tuple[str, Kinds, dict[str, Any]]] = [
+    ("jerman_vesselness", ("image",), {"sigmas": [1, 1.5]}),
+    ("jerman_vesselness", ("image",), {"sigmas": [1], "tau": 0.5}),
+    ("jerman_vesselness_slices", ("image",), {"sigmas": [1]}),
+    ("jerman_vesselness_one_slice", ("image",), {"sigmas": [1], "z": 3}),
+    ("jerman_vesselness_2d", ("plane",), {"sigmas": [1, 2]}),
+    ("multiscale_filaments", ("image",), {"scales": [[1, 0.1]]}),
+    ("multiscale_filaments_slices", ("image",), {"scales": [[1, 0.1]]}),
+    ("multiscale_filaments_2d", ("plane",), {"scales": [[1, 0.01]]}),
+    ("hessian_element", ("image",), {"row": 0, "column": 2}),
+    ("hessian_eigenvalue", ("image",), {"index": 0}),
+    ("middle_frame", ("image",), {"method": "intensity"}),
+    ("seeds_for_objects", ("image", "mask"), {"area_min": 2, "area_max": 50}),
 ]
 
 
@@ -79,35 +114,72 @@ def _same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-def _array(kind: str, shape: tuple[int, ...]) -> np.ndarray:
-    return image("blobs", shape, 1) if kind == "image" else mask("half", shape, 2)
+def _given(kind: str | float, shape: tuple[int, ...]) -> Any:
+    if not isinstance(kind, str):
+        return kind
+    place = shape[1:] if kind.startswith("plane") else shape
+    return {
+        "image": lambda: image("blobs", place, 1),
+        "plane": lambda: image("blobs", place, 1),
+        "mask": lambda: mask("half", place, 2),
+        "plane mask": lambda: mask("half", place, 2),
+        "other": lambda: mask("half", place, 7),
+        "labels": lambda: ndi.label(mask("half", place, 5))[0].astype(np.int32),
+    }[kind]()
+
+
+def _on_device(value: Any) -> Any:
+    return to_device(value, parse_device("cuda")) if isinstance(value, np.ndarray) else value
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     ("name", "kinds", "parameters"), CASES, ids=lambda v: v if isinstance(v, str) else ""
 )
-def test_operator(
-    name: str, kinds: tuple[str, ...], parameters: dict[str, Any], shape: tuple[int, ...]
-) -> None:
-    arrays = [_array(kind, shape) for kind in kinds]
-    gpu = parse_device("cuda")
+def test_operator(name: str, kinds: Kinds, parameters: dict[str, Any], shape: tuple[int, ...]) -> None:
+    given = [_given(kind, shape) for kind in kinds]
     operator = function_of(name)
-    _same(operator(*(to_device(a, gpu) for a in arrays), **parameters), operator(*arrays, **parameters))
+    _same(operator(*map(_on_device, given), **parameters), operator(*given, **parameters))
 
 
-@pytest.mark.parametrize(("name", "parameters"), NEEDS_TWO)
-def test_operator_on_volumes(name: str, parameters: dict[str, Any]) -> None:
-    array = _array("image", SHAPES[0])
-    operator = function_of(name)
-    _same(operator(to_device(array, parse_device("cuda")), **parameters), operator(array, **parameters))
+@pytest.mark.parametrize(
+    ("name", "kinds", "parameters"), NEEDS_TWO, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_operator_on_volumes(name: str, kinds: Kinds, parameters: dict[str, Any]) -> None:
+    test_operator(name, kinds, parameters, SHAPES[0])
+
+
+def test_other_layouts() -> None:
+    """What is no contiguous float32 is taken as on the CPU."""
+    array = _given("image", SHAPES[0])
+    for given in (array[:, ::2, 1:], array.astype(np.float64), (1000 * array).astype(np.uint16), array.T):
+        for name, parameters in (
+            ("gaussian_smooth", {"sigma": 1.0}),
+            ("intensity_normalize", {"scaling": [1, 5]}),
+        ):
+            _same(function_of(name)(_on_device(given), **parameters), function_of(name)(given, **parameters))
+
+
+def test_on_a_stream_of_the_caller() -> None:
+    """Kernels join the stream that CuPy works on, also one that does not wait for the default stream."""
+    import cupy
+
+    array = image("blobs", (40, 300, 400), 1)
+    expected = function_of("gaussian_smooth")(array, sigma=2.0)
+    for _ in range(5):
+        with cupy.cuda.Stream(non_blocking=True):
+            given = cupy.zeros(array.shape, np.float32)
+            given[...] = cupy.asarray(array)
+            found = function_of("gaussian_smooth")(given, sigma=2.0)
+            given[...] = -1  # queued behind the kernels
+            _same(found, expected)
 
 
 def test_watershed_and_seeds() -> None:
-    array, gpu = _array("image", SHAPES[0]), parse_device("cuda")
+    array = _given("image", SHAPES[0])
     seeds = ndi.label(mask("sparse", SHAPES[0], 3))[0].astype(np.int32)
     expected = fastseg.operators.watershed(array, seeds)
-    _same(fastseg.operators.watershed(to_device(array, gpu), to_device(seeds, gpu)), expected)
+    _same(fastseg.operators.watershed(_on_device(array), _on_device(seeds)), expected)
 
 
 @pytest.mark.parametrize("name", ["structured", "nuclei"])

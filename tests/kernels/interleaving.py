@@ -1,203 +1,180 @@
-"""Kernels run with their threads interleaved at every access to memory, as no simulator of CUDA does.
+"""Threads of a simulated launch that take turns, at barriers or at every access to memory.
 
-Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported. All threads of all blocks of a launch are alive at once; at every
-access to an array, whoever goes on is drawn by lot. Plain reads may be out of date: a thread may be given what it read
-from a place before, as from the cache of a multiprocessor, until its block meets at a barrier; atomic operations never
-are. A kernel that is right by the order in which a simulator happens to run threads is found out here.
+Only one of them runs at a time; who goes on is drawn by lot. Where turns are taken at every access, plain reads may be
+out of date: a thread may be given what it read from a place before, as from the cache of a multiprocessor, until its
+block meets at a barrier; atomic operations never are. A kernel that is right by the order in which a simulator happens
+to run threads is found out here.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import product
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 
 class TurnThread(threading.Thread):
-    """One CUDA thread; it runs while it holds the turn."""
+    """Runs one simulated thread after another, each while it holds the turn."""
 
-    def __init__(
-        self, run: Callable[[], None], hub: Hub, block: tuple[int, ...], place: tuple[int, ...]
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        from numba.cuda.simulator.kernel import Dim3
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.turns: Turns | None = None
+        self.start()
 
-        self.body, self.hub, self.block = run, hub, block
-        self.blockIdx, self.threadIdx = Dim3(*block), Dim3(*place)
-        self.turn = threading.Semaphore(0)
+    def take(self, turns: Turns, body: Callable[[], None], block: Any, place: Any) -> None:
+        """Be this simulated thread as soon as the turn comes."""
+        self.turns, self.body, self.blockIdx, self.threadIdx = turns, body, block, place
         self.seen: dict[int, Any] = {}
-        self.done, self.waits, self.vote = False, False, False
-        self.error: BaseException | None = None
 
     def run(self) -> None:
-        self.turn.acquire()
-        try:
-            self.body()
-        except BaseException as error:  # handed on by the hub
+        while True:
+            self.turn.acquire()
+            turns = self.turns
+            assert turns is not None
+            error: BaseException | None = None
+            try:
+                self.body()
+            except BaseException as found:  # handed on to who launched
+                error = found
+            turns.end(self, error)
+
+
+class Turns:
+    """Who goes on, of the threads of one launch or one block.
+
+    Parameters
+    ----------
+    rng : random.Random
+    cuda : object
+        What the kernel knows as ``cuda``: it is told whose turn it is.
+    """
+
+    _spare: list[TurnThread] = []  # noqa: RUF012 - threads are kept for the next launch
+
+    def __init__(self, rng: random.Random, cuda: Any) -> None:
+        self.random, self.cuda = rng.random, cuda
+        self.ready: list[TurnThread] = []
+        self.waiting: dict[Any, list[TurnThread]] = {}
+        self.live: Counter[Any] = Counter()
+        self.votes: dict[Any, int] = {}
+        self.given: Counter[Any] = Counter()
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.error: BaseException | None = None
+
+    def run(self, body: Callable[[], None], places: list[tuple[Any, Any]]) -> None:
+        """Run a body once for every (block, place in it).
+
+        Raises
+        ------
+        BaseException
+            What one of them raises; the others stay where they are.
+        """
+        for block, place in places:
+            thread = self._spare.pop() if self._spare else TurnThread()
+            thread.take(self, body, block, place)
+            self.ready.append(thread)
+            self.live[block] += 1
+        self.waiting = {block: [] for block in self.live}
+        self._next().turn.release()
+        self.done.acquire()
+        if self.error is not None:
+            raise self.error
+
+    def _next(self) -> TurnThread:
+        thread = self.ready[int(self.random() * len(self.ready))]
+        self.current = thread
+        self.cuda.blockIdx, self.cuda.threadIdx = thread.blockIdx, thread.threadIdx
+        return thread
+
+    def pause(self) -> TurnThread:
+        """Let others go on; gives the thread that called, when its turn has come."""
+        own = self.current
+        other = self._next()
+        if other is not own:
+            other.turn.release()
+            own.turn.acquire()
+        return own
+
+    def meet(self, vote: bool) -> int:
+        """Wait for the block; gives how many of it voted."""
+        own = self.current
+        block = own.blockIdx
+        self.ready.remove(own)
+        self.waiting[block].append(own)
+        self.given[block] += vote
+        self._release(block)
+        self.pause().seen.clear()
+        return self.votes[block]
+
+    def _release(self, block: Any) -> None:
+        """Let a block go on if all of it that is left has met."""
+        waiting = self.waiting[block]
+        if waiting and len(waiting) == self.live[block]:
+            self.votes[block], self.given[block] = self.given[block], 0
+            self.ready += waiting
+            waiting.clear()
+
+    def end(self, thread: TurnThread, error: BaseException | None) -> None:
+        """A thread has come to its end."""
+        if error is not None:
             self.error = error
-        self.done = True
-        self.hub.idle.release()
-
-    def pause(self) -> None:
-        self.hub.idle.release()
-        self.turn.acquire()
-
-    def syncthreads(self) -> None:
-        self.waits = True
-        self.pause()
-        self.seen.clear()
-
-    def syncthreads_or(self, value: Any) -> int:
-        self.vote = bool(value)
-        self.syncthreads()
-        return int(self.hub.votes[self.block] > 0)
-
-    def syncthreads_count(self, value: Any) -> int:
-        self.vote = bool(value)
-        self.syncthreads()
-        return self.hub.votes[self.block]
-
-
-class Hub:
-    """Hands out turns."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng, self.idle = rng, threading.Semaphore(0)
-        self.votes: dict[tuple[int, ...], int] = {}
-
-    def run(self, threads: list[TurnThread]) -> None:
-        for thread in threads:
-            thread.start()
-        live = list(threads)
-        while live:
-            ready = [t for t in live if not t.waits]
-            if not ready:
-                self._release(live)
-                continue
-            thread = self.rng.choice(ready)
-            thread.turn.release()
-            self.idle.acquire()
-            if thread.error is not None:
-                raise thread.error
-            if thread.done:
-                live.remove(thread)
-            self._release_blocks(live)
-
-    def _release_blocks(self, live: list[TurnThread]) -> None:
-        waiting = {t.block for t in live if t.waits} - {t.block for t in live if not t.waits}
-        for block in waiting:
-            self._release([t for t in live if t.block == block])
-
-    def _release(self, threads: list[TurnThread]) -> None:
-        for block in {t.block for t in threads}:
-            own = [t for t in threads if t.block == block]
-            self.votes[block] = sum(t.vote for t in own)
-            for thread in own:
-                thread.waits = False
+            self.done.release()
+            return
+        self.ready.remove(thread)
+        self._spare.append(thread)
+        self.live[thread.blockIdx] -= 1
+        self._release(thread.blockIdx)
+        if self.ready:
+            self._next().turn.release()
+        else:
+            self.done.release()
 
 
 class Racy:
     """An array whose every access is a turn."""
 
-    def __init__(self, array: np.ndarray, rng: random.Random) -> None:
-        self.array, self.rng = array, rng
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @property
-    def dtype(self) -> Any:
-        return self.array.dtype
+    def __init__(self, array: np.ndarray, turns: Turns, rng: random.Random) -> None:
+        self.array, self.turns, self.rng = array, turns, rng
+        self.shape, self.size, self.dtype, self.ndim = array.shape, array.size, array.dtype, array.ndim
+        self.start = int(array.__array_interface__["data"][0])
 
     def place_of(self, index: Any) -> int:
         """Address of an element; an index out of range is an error, also a negative one."""
         index = index if isinstance(index, tuple) else (index,)
-        for i, n in zip(index, self.array.shape, strict=True):
+        place = self.start
+        for i, n, step in zip(index, self.shape, self.array.strides, strict=True):
             if not 0 <= i < n:
-                raise IndexError(f"{index} of {self.array.shape}")
-        steps = sum(int(i) * s for i, s in zip(index, self.array.strides, strict=True))
-        return int(self.array.__array_interface__["data"][0]) + steps
+                raise IndexError(f"{index} of {self.shape}")
+            place += int(i) * step
+        return place
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice) or (isinstance(index, tuple) and len(index) < self.array.ndim):
-            return Racy(self.array[index], self.rng)
-        thread: Any = threading.current_thread()
-        thread.pause()
+        if isinstance(index, slice) or (isinstance(index, tuple) and len(index) < self.ndim):
+            return Racy(self.array[index], self.turns, self.rng)
         place = self.place_of(index)
-        if place not in thread.seen or self.rng.random() < 0.5:
-            thread.seen[place] = self.array[index]
-        return thread.seen[place]
+        seen = self.turns.pause().seen
+        if place not in seen or self.rng.random() < 0.5:
+            seen[place] = self.array[index]
+        return seen[place]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        thread: Any = threading.current_thread()
-        thread.pause()
+        place = self.place_of(index)
+        seen = self.turns.pause().seen
         self.array[index] = value
-        thread.seen[self.place_of(index)] = self.array[index]
+        seen[place] = self.array[index]
 
-
-class _Atomic:
-    """Atomic operations on `Racy` arrays: one turn each."""
-
-    def _change(self, array: Racy, index: Any, change: Callable[[Any], Any]) -> Any:
-        thread: Any = threading.current_thread()
-        thread.pause()
-        place = array.place_of(index)
-        old = array.array[index]
-        array.array[index] = change(old)
-        thread.seen[place] = array.array[index]
+    def change(self, index: Any, changed: Callable[[Any], Any]) -> Any:
+        """An atomic operation, in one turn: gives what was there."""
+        place = self.place_of(index)
+        seen = self.turns.pause().seen
+        old = self.array[index]
+        self.array[index] = changed(old)
+        seen[place] = self.array[index]
         return old
-
-    def add(self, array: Racy, index: Any, value: Any) -> Any:
-        return self._change(array, index, lambda old: old + value)
-
-    def min(self, array: Racy, index: Any, value: Any) -> Any:
-        return self._change(array, index, lambda old: min(old, value))
-
-    def max(self, array: Racy, index: Any, value: Any) -> Any:
-        return self._change(array, index, lambda old: max(old, value))
-
-    def cas(self, array: Racy, index: Any, old: Any, value: Any) -> Any:
-        return self._change(array, index, lambda found: value if found == old else found)
-
-
-@contextmanager
-def interleaved(seed: int, *names: str) -> Iterator[None]:
-    """Context in which launches of the kernels of some names are interleaved."""
-    from numba.cuda.simulator import kernel
-    from numba.cuda.simulator.kernelapi import FakeCUDAModule, swapped_cuda_module
-
-    rng = random.Random(seed)
-    plain = kernel.FakeCUDAKernel.__call__
-
-    def call(self: Any, *args: Any) -> Any:
-        if self._device or kernel._get_kernel_context() or self.fn.__name__ not in names:
-            return plain(self, *args)
-        grid, block = (tuple(n) + (1,) * (3 - len(n)) for n in (self.grid_dim, self.block_dim))
-        module = FakeCUDAModule(grid, block, 0)
-        module._atomic = _Atomic()
-        racy = [Racy(a, rng) if isinstance(a, np.ndarray) else a for a in args]
-        hub = Hub(rng)
-        with kernel._push_kernel_context(module), swapped_cuda_module(self.fn, module):
-            threads = [
-                TurnThread(lambda: self.fn(*racy), hub, at, place)
-                for at in product(*map(range, grid))
-                for place in product(*map(range, block))
-            ]
-            hub.run(threads)
-        return None
-
-    kernel.FakeCUDAKernel.__call__ = call
-    try:
-        yield
-    finally:
-        kernel.FakeCUDAKernel.__call__ = plain

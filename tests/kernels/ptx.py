@@ -1,6 +1,6 @@
 """CUDA kernels through the compiler and the assembler without a device, and what these say about them.
 
-``python -m tests.kernels.ptx`` prints registers and stack of every kernel on objects for every card generation.
+``python -m tests.kernels.ptx`` prints the table of docs/kernels.md.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-CAPABILITIES = ((7, 5), (8, 0), (8, 6), (9, 0))
+CAPABILITIES = ((7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
 
 
 def why_no_compiler() -> str:
@@ -28,6 +29,15 @@ def why_no_compiler() -> str:
     except Exception as error:  # the finder raises its own types, and ImportError without numba-cuda
         return f"no CUDA compiler libraries ({type(error).__name__})"
     return ""
+
+
+@lru_cache(maxsize=1)
+def capabilities() -> tuple[tuple[int, int], ...]:
+    """Those of `CAPABILITIES` that the compiler knows: 7.0 up to CUDA 12."""
+    from cuda.bindings import nvrtc
+
+    known = nvrtc.nvrtcGetSupportedArchs()[1]
+    return tuple(c for c in CAPABILITIES if 10 * c[0] + c[1] in known)
 
 
 def ptx_of(kernel: Any, arguments: tuple[Any, ...], capability: tuple[int, int]) -> str:
@@ -49,11 +59,12 @@ def doubles_in(ptx: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Assembled:
-    """What the assembler says: registers, and bytes of stack and of spilled registers."""
+    """What the assembler says: registers, and bytes of stack, of spilled registers and of shared memory."""
 
     registers: int
     stack: int
     spilled: int
+    shared: int
 
 
 def assemble(ptx: str, capability: tuple[int, int]) -> Assembled | None:
@@ -70,20 +81,40 @@ def assemble(ptx: str, capability: tuple[int, int]) -> Assembled | None:
     spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", done.stderr))
     stack = max(int(n) for n in re.findall(r"(\d+) bytes stack frame", done.stderr))
     registers = max(int(n) for n in re.findall(r"Used (\d+) registers", done.stderr))
-    return Assembled(registers, stack, spilled)
+    shared = sum(int(n) for n in re.findall(r"(\d+) bytes smem", done.stderr))
+    return Assembled(registers, stack, spilled, shared)
 
 
 def main() -> None:
-    from tests.kernels.test_ptx_objects import kernels
+    from bench.predicted import KERNELS, NAMES, VOXELS
+    from tests.kernels import test_ptx_filters as filters
+    from tests.kernels import test_ptx_objects as objects
 
-    print("| kernel | " + " | ".join(f"{a}.{b}" for a, b in CAPABILITIES) + " |")
-    for name, (kernel, arguments, _) in kernels().items():
-        cells = []
-        for capability in CAPABILITIES:
-            found = assemble(ptx_of(kernel, arguments, capability), capability)
-            assert found is not None
-            cells.append(f"{found.registers} / {found.stack} / {found.spilled}")
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print(
+        "| kernel | what it computes | threads of a block | registers, 8.0 / 9.0 | shared, bytes | bytes a voxel | ms |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    known: dict[str, tuple[Any, tuple[Any, ...], int | None]] = {
+        NAMES.get(name, name): (kernel, arguments, limit)
+        for name, (kernel, arguments, _, limit) in filters.kernels().items()
+    } | {name: (kernel, arguments, None) for name, (kernel, arguments, _) in objects.kernels().items()}
+    for name, row in KERNELS.items():
+        if name not in known:
+            continue
+        kernel, arguments, limit = known[name]
+        found = []
+        for capability in ((8, 0), (9, 0)):
+            ptx = filters._limited(ptx_of(kernel, arguments, capability), limit, capability)
+            assembled = assemble(ptx, capability)
+            assert assembled is not None
+            assert (assembled.stack, assembled.spilled) == (0, 0)
+            found.append(assembled)
+        registers = " / ".join(str(one.registers) for one in found)
+        shared = row.shared or str(found[-1].shared)
+        moved, time = f"{row.bytes:.3g}", f"{row.seconds(VOXELS) * 1000:.3g}"
+        print(
+            f"| {name} | {row.what} | {row.block} | {registers} | {shared} | {moved} | {time} |", flush=True
+        )
 
 
 if __name__ == "__main__":

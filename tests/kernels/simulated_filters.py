@@ -1,19 +1,16 @@
-"""Compares the CUDA launchers of filters and statistics, run by Numba's simulator, with the CPU's.
+"""Compares the CUDA launchers of filters and statistics, simulated, with the CPU's.
 
-Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script.
+Run by ``python -m tests.kernels.simulated``.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-
-from tests.kernels.simulator import set_up
 
 SHAPES = ((3, 5, 6), (1, 3, 33), (3, 1, 5), (2, 9, 1))
 """No multiples of a block, one plane, one row, one column."""
@@ -34,7 +31,7 @@ def _gaussian_tables(shape: tuple[int, ...], radii: Any, mode: str) -> list[np.n
     return [_sources(n, r, mode).astype(np.int32) for n, r in zip(shape, radii, strict=True)]
 
 
-def _small(cuda: Any, shared: int) -> Any:
+def small_gaussian(cuda: Any, shared: int) -> Any:
     """Blocks of 4 x 2 threads, tiles of 4 or 2 rows, and 2 planes or more to a block."""
     sizes = {"ACROSS": np.uint64(4), "DOWN": np.uint64(2), "_ROWS": (4, 2), "_PLANES": 2, "_BLOCKS": 4}
     return patch.multiple(cuda, _SHARED=shared, **sizes)
@@ -58,7 +55,7 @@ def gaussian() -> None:
                 image = _image(shape)
                 weights = [float32_weights(_half_kernel(float(s), 0, 3.0)) for s in sigmas]
                 out = np.full_like(image, np.nan)
-                with _small(cuda, shared):
+                with small_gaussian(cuda, shared):
                     assert (cuda.rows_of_tile(1, 1, 1) is None) == (shared == 0)
                     tables = _gaussian_tables(shape, [w.size - 1 for w in weights], mode)
                     cuda.smooth(image, *weights, *tables, out)
@@ -79,7 +76,7 @@ def laplacian() -> None:
                 image = _image(shape)
                 smoothing, curvature = (float32_weights(_half_kernel(0.6, order, 4.0)) for order in (0, 2))
                 out = np.full_like(image, np.nan)
-                with _small(cuda, shared):
+                with small_gaussian(cuda, shared):
                     tables = _gaussian_tables(shape, [smoothing.size - 1] * 3, "reflect")
                     cuda.laplacian(image, smoothing, curvature, volume, np.float32(-2), *tables, out)
                 axes = (0, 1, 2) if volume else (1, 2)
@@ -109,7 +106,7 @@ def _boxes() -> Iterator[tuple[np.ndarray, tuple[int, ...], tuple[int, ...]]]:
             yield image, tuple(int(n > 1) for n in shape), shape
 
 
-def _with_threads(module: Any) -> Any:
+def small_boxes(module: Any) -> Any:
     """Blocks of 4 threads along x and 2 along y, two of them."""
     from fastseg.kernels.cuda import boxes
 
@@ -121,11 +118,17 @@ def _with_threads(module: Any) -> Any:
     return stack
 
 
+def small_diffusion(cuda: Any) -> Any:
+    """Tiles of 3 x 2 voxels, and 2 planes or more to a block."""
+    sizes = {"ACROSS": 4, "DOWN": 3, "_AREA": 12, "_TWO_AREAS": 24, "_PLANES": 2, "ALONG_ROW": np.uint64(4)}
+    return patch.multiple(cuda, **sizes)
+
+
 def extremes() -> None:
     from fastseg.kernels.cpu import statistics as cpu
     from fastseg.kernels.cuda import statistics as cuda
 
-    with _with_threads(cuda):
+    with small_boxes(cuda):
         for image, start, stop in _boxes():
             for replaced in ((), (100, -7)):
                 found = [np.zeros(2, np.int32) for _ in range(2)]
@@ -138,7 +141,7 @@ def fixed_point() -> None:
     from fastseg.kernels.cpu import statistics as cpu
     from fastseg.kernels.cuda import statistics as cuda
 
-    with _with_threads(cuda):
+    with small_boxes(cuda):
         for image, start, stop in _boxes():
             low, high = float(image.min()), float(image.max())
             scale = 2.0**31 / (high - low) if high > low else 0.0
@@ -168,7 +171,7 @@ def histogram() -> None:
     from fastseg.kernels.cuda import counting as cuda
     from fastseg.tiling.statistics import _bin_scale, bin_edges
 
-    with _with_threads(cuda):
+    with small_boxes(cuda):
         for image, start, stop in _boxes():
             edges = bin_edges(float(image.min()), float(image.max()))
             counts = [np.full(256, 7, np.int64) for _ in range(2)]
@@ -185,7 +188,7 @@ def halves() -> None:
         int(np.float32(5).view(np.int32)) >> 16
     )  # among the values of an image, the first beyond the window
     window = {"_LOWEST": np.int32(0x8000 + five - 256), "_WINDOW": 256, "_ENTRIES": 257}
-    with _with_threads(cuda), patch.multiple(cuda, **window):
+    with small_boxes(cuda), patch.multiple(cuda, **window):
         for image, start, stop in _boxes():
             bits = np.where(image == 0, np.float32(-0.0), image).view(np.int32)
             upper = [np.full(1 << 16, 7, np.int64) for _ in range(2)]
@@ -240,8 +243,7 @@ def diffusion() -> None:
     from fastseg.kernels.cuda import diffusion as cuda
 
     weights = (np.float32(1.0), np.float32(0.5), np.float32(2.0))
-    small = {"ACROSS": 4, "DOWN": 3, "_AREA": 12, "_TWO_AREAS": 24, "_PLANES": 2, "ALONG_ROW": np.uint64(4)}
-    with _with_threads(cuda), patch.multiple(cuda, **small):
+    with small_boxes(cuda), small_diffusion(cuda):
         for shape in ((5, 5, 6), (1, 4, 7), (2, 1, 3), (3, 2, 1)):
             image = _image(shape)
             for start, stop in (
@@ -272,7 +274,39 @@ def diffusion() -> None:
         np.testing.assert_array_equal(*inverse)
 
 
-if __name__ == "__main__":
-    set_up()
-    globals()[sys.argv[1]]()
-    print("equal", sys.argv[1])
+def response() -> None:
+    from fastseg.kernels.cpu import vesselness as cpu
+    from fastseg.kernels.cuda import vesselness as cuda
+
+    for shape in ((3, 5, 7), (2, 2, 2), (1, 9, 3)):
+        image = np.random.default_rng(3).random(shape, np.float32)
+        middle, last = image - np.float32(0.6), np.float32(1.5) * (image[::-1] - np.float32(0.7))
+        last = np.ascontiguousarray(last)
+        floor = np.linspace(-1.5, -0.5, image.shape[0]).astype(np.float32)
+        before = np.full(image.shape, np.float32(0.1))
+        for flat in (True, False):
+            for first in (True, False):
+                out = [np.full(image.shape, np.float32(np.nan)) for _ in range(2)]
+                for kernel, found in zip((cpu, cuda), out, strict=True):
+                    kernel.ridge_response(middle, last, floor, flat, before, first, found)
+                assert out[0].max() > 0.5
+                # Python where the compiled code keeps float32 shows in the last bits
+                np.testing.assert_allclose(*out, rtol=2e-6, atol=2e-7)
+
+
+CASES: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        gaussian,
+        laplacian,
+        extremes,
+        fixed_point,
+        stretch,
+        histogram,
+        halves,
+        eigenvalues,
+        planes,
+        diffusion,
+        response,
+    )
+}

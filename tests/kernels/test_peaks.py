@@ -50,7 +50,7 @@ def objects(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float]:
     return values, inside, float(draw(st.sampled_from([-1, 0, 1])))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(objects())
 def test_equals_scipy_where_intensities_tie(case: tuple[np.ndarray, np.ndarray, float]) -> None:
     values, inside, floor = case

@@ -45,7 +45,7 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return mask, seeds.astype(np.int32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_equals_the_flood_of_minus_the_distance(case: tuple[np.ndarray, np.ndarray]) -> None:
     mask, seeds = case
@@ -53,7 +53,7 @@ def test_equals_the_flood_of_minus_the_distance(case: tuple[np.ndarray, np.ndarr
     np.testing.assert_array_equal(cut(mask, seeds, squared_distances(mask)), expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cases(), st.integers(1, 9), st.integers(0, 99))
 def test_any_relief_may_be_flooded(case: tuple[np.ndarray, np.ndarray], levels: int, number: int) -> None:
     """Seeds below the tops that they flood: the queue has to go back up."""

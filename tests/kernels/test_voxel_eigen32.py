@@ -33,7 +33,7 @@ def _matrices(roots: np.ndarray, seed: int) -> np.ndarray:
     return (found + found.transpose(0, 2, 1)) / np.float32(2)
 
 
-def _roots(kind: str, n: int, count: int = 20_000) -> np.ndarray:
+def _roots(kind: str, n: int, count: int = 8_000) -> np.ndarray:
     rng = np.random.default_rng(5)
     roots = rng.normal(size=(count, n))
     if kind == "double":  # a bright tube

@@ -116,7 +116,7 @@ def random_flood(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndar
     return rng.standard_normal(shape), seeds, rng.random(shape) < 0.85
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tied_floods())
 def test_equals_the_definition_where_costs_tie(case: tuple[np.ndarray, np.ndarray, np.ndarray, bool]) -> None:
     cost, seeds, mask, lines = case
@@ -124,7 +124,7 @@ def test_equals_the_definition_where_costs_tie(case: tuple[np.ndarray, np.ndarra
     np.testing.assert_array_equal(flood(cost, seeds, mask, lines), expected)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tied_floods())
 def test_a_component_alone_equals_the_whole(case: tuple[np.ndarray, np.ndarray, np.ndarray, bool]) -> None:
     cost, seeds, mask, lines = case

@@ -1,27 +1,21 @@
-"""Compares the CUDA launchers for objects, run by Numba's simulator, with their CPU twins: exactly equal.
+"""Compares the CUDA launchers for objects, simulated, with their CPU twins: exactly equal.
 
-Needs NUMBA_ENABLE_CUDASIM=1 before Numba is imported, hence a script: ``python -m tests.kernels.cuda_objects_simulated
-[CASE ...]``. Sizes are no multiples of blocks and words; axes of one voxel and stacks of one plane are among them, and
-empty and full masks.
+Run by ``python -m tests.kernels.simulated``. Sizes are no multiples of blocks and words; axes of one voxel and stacks
+of one plane are among them, and empty and full masks.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from tests.kernels.interleaving import interleaved
-from tests.kernels.simulator import set_up
-
 SHAPES = ((3, 5, 70), (1, 4, 33), (5, 3, 1), (4, 1, 9), (1, 1, 64), (2, 3, 128))
 DENSITIES = (0.0, 0.05, 0.45, 0.9, 1.1)
 
 
-def _same(found: Any, expected: Any) -> None:
+def same(found: Any, expected: Any) -> None:
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
 
@@ -56,7 +50,7 @@ def morphology() -> None:
                 kernel.unpack(grown, not inside, mask, within)
                 found.append((packed, grown, out, within))
             for a, b in zip(*found, strict=True):
-                _same(b, a)
+                same(b, a)
 
 
 def least() -> None:
@@ -68,7 +62,7 @@ def least() -> None:
         out = [np.empty_like(image) for _ in range(2)]
         cpu.erode_image(image, out[0])
         cuda.erode_image(image, out[1])
-        _same(out[1], out[0])
+        same(out[1], out[0])
 
 
 def components() -> None:
@@ -85,22 +79,7 @@ def components() -> None:
         ]:
             expected = cpu.find_runs(mask, inside, connectivity, planar)
             for a, b in zip(expected, cuda.find_runs(mask, inside, connectivity, planar), strict=True):
-                _same(b, a)
-
-
-def joins_interleaved() -> None:
-    from fastseg.kernels.cpu import labelling as cpu
-    from fastseg.kernels.cuda import labelling as cuda
-
-    rng = np.random.default_rng(3)
-    for seed in range(24):
-        shape = ((3, 4, 9), (1, 6, 12), (4, 3, 7))[seed % 3]
-        mask = (rng.random(shape) < (0.5, 0.7)[seed % 2]).view(np.uint8)
-        expected = cpu.find_runs(mask, True, seed % 3 + 1, False)
-        with interleaved(seed, "join_kernel", "shorten_kernel"):
-            found = cuda.find_runs(mask, True, seed % 3 + 1, False)
-        for a, b in zip(expected, found, strict=True):
-            _same(b, a)
+                same(b, a)
 
 
 def wide_numbers() -> None:
@@ -145,7 +124,7 @@ def runs() -> None:
             kernel.bound(rows, edges, ids, mask.shape[1], chosen, starts, stops)
             found.append((marks, *painted, starts, stops))
         for a, b in zip(*found, strict=True):
-            _same(b, a)
+            same(b, a)
 
 
 def _labels() -> Iterator[np.ndarray]:
@@ -164,7 +143,7 @@ def objects_as_runs() -> None:
     for labels in _labels():
         expected = cpu.runs_of_labels(labels)
         for a, b in zip(expected, cuda.runs_of_labels(labels), strict=True):
-            _same(b, a)
+            same(b, a)
         count = int(labels.max())
         image = np.random.default_rng(6).standard_normal(labels.shape).astype(np.float32)
         for odd in (0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf):
@@ -174,24 +153,7 @@ def objects_as_runs() -> None:
                 cuda.object_extremes(image, *expected, count),
                 strict=True,
             ):
-                _same(b, a)
-
-
-def extremes_interleaved() -> None:
-    from fastseg.kernels.cpu import object_runs as cpu
-    from fastseg.kernels.cuda import object_runs as cuda
-
-    rng = np.random.default_rng(7)
-    labels = np.repeat(rng.integers(0, 3, (3, 7)), 3, axis=1).astype(np.int32)
-    runs = cpu.runs_of_labels(labels)
-    for seed in range(6):
-        image = rng.standard_normal(labels.shape).astype(np.float32)
-        if seed > 3:
-            image[1, 4] = np.nan
-        with interleaved(seed, "extremes_kernel"):
-            found = cuda.object_extremes(image, *runs, 2)
-        for a, b in zip(cpu.object_extremes(image, *runs, 2), found, strict=True):
-            _same(b, a)
+                same(b, a)
 
 
 def _histogram_images(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -220,14 +182,28 @@ def object_thresholds() -> None:
             with np.errstate(over="ignore"):
                 got = cuda.histograms(image, *found, low, high)
                 thresholds = cuda.otsu(*got, low, high)
-            _same(got[0][1:], first[1:])
-            _same(got[1], filled)
+            same(got[0][1:], first[1:])
+            same(got[1], filled)
             places = [np.arange(first[k], first[k] + filled[k]) for k in range(1, count + 1)]
             used = np.concatenate([np.zeros(0, int), *places])
-            _same(got[2][used], bins[used])
-            _same(got[3][used], counts[used])
-            _same(thresholds, cpu.otsu(first, filled, bins, counts, low, high))
+            same(got[2][used], bins[used])
+            same(got[3][used], counts[used])
+            same(thresholds, cpu.otsu(first, filled, bins, counts, low, high))
     cuda._TABLE = whole_table
+
+
+def tied_splits() -> None:
+    """Of two splits that are equally good, the lower one counts."""
+    from fastseg.kernels.cpu import object_runs
+    from fastseg.kernels.cpu import thresholds as cpu
+    from fastseg.kernels.cuda import thresholds as cuda
+
+    image = np.array([[0, 127.5, 127.5, 127.5, 128.5, 128.5, 128.5, 256]], np.float32)
+    runs = object_runs.runs_of_labels(np.ones(image.shape, np.int32))
+    low, high = object_runs.object_extremes(image, *runs, 1)
+    for kernel in (cpu, cuda):
+        found = kernel.otsu(*kernel.histograms(image, *runs, low, high), low, high)
+        same(found, np.array([np.inf, 0.5], np.float32))
 
 
 def distances() -> None:
@@ -244,15 +220,15 @@ def distances() -> None:
                 found = [np.empty(shape, dtype) for _ in range(2)]
                 for kernel, out in zip((cpu, cuda), found, strict=True):
                     kernel.squared_distances(mask, cap, out)
-                _same(np.minimum(found[1], cap + 1), np.minimum(found[0], cap + 1))
+                same(np.minimum(found[1], cap + 1), np.minimum(found[0], cap + 1))
                 if cap == cpu.FAR:
                     for kernel, out in zip((cpu, cuda), found, strict=True):
                         kernel.from_before_the_first(out)
-                    _same(found[1], found[0])
+                    same(found[1], found[0])
                 for z in range(shape[0]):
                     cpu.squared_in_plane(mask[z], cap, found[0][z])
                 cuda.squared_in_planes(mask, cap, found[1])
-                _same(np.minimum(found[1], cap + 1), np.minimum(found[0], cap + 1))
+                same(np.minimum(found[1], cap + 1), np.minimum(found[0], cap + 1))
 
 
 def peaks() -> None:
@@ -275,25 +251,23 @@ def peaks() -> None:
             for kernel, out, more in zip((cpu, cuda), found, grown, strict=True):
                 kernel.peaks_of_objects(values, labels, count, start, stop, -1.0 if turn % 2 else 0.0, out)
                 kernel.dilate_by_faces(out, more)
-            _same(found[1], found[0])
-            _same(grown[1], grown[0])
+            same(found[1], found[0])
+            same(grown[1], grown[0])
 
 
-def plateaus_interleaved() -> None:
+def arms_of_flat_objects() -> None:
+    """A cross is what an opening keeps: each of its arms is found out from another side. Its tail has peaks."""
     from fastseg.kernels.cpu import peaks as cpu
     from fastseg.kernels.cuda import peaks as cuda
 
-    shape = (2, 5, 9)
-    values = np.ones(shape, np.float32)
-    values[0, 0, 0] = 0  # the object is not flat: its plateau has peaks everywhere
-    labels = np.ones(shape, np.int32)
-    expected = np.zeros(shape, bool)
-    cpu.peaks_of_objects(values, labels, 1, (0, 0, 0), shape, 0.0, expected)
-    for seed in range(4):
-        found = np.zeros(shape, bool)
-        with interleaved(seed, "candidates_kernel", "thin_kernel", "keep_first_kernel"):
-            cuda.peaks_of_objects(values, labels, 1, (0, 0, 0), shape, 0.0, found)
-        _same(found, expected)
+    labels = np.zeros((5, 6, 9), np.int32)
+    labels[1:4, 2, 2] = labels[2, 1:4, 2] = labels[2, 2, 1:8] = 1
+    values = np.full(labels.shape, np.float32(3))
+    found = [np.zeros(labels.shape, bool) for _ in range(2)]
+    for kernel, out in zip((cpu, cuda), found, strict=True):
+        kernel.peaks_of_objects(values, labels, 1, (0, 0, 0), labels.shape, 0.0, out)
+    same(found[1], found[0])
+    assert np.argwhere(found[1]).tolist() == [[2, 2, 4], [2, 2, 6]]
 
 
 def floods() -> None:
@@ -319,7 +293,7 @@ def floods() -> None:
         found = [np.full(shape, 99, dtype) for _ in range(2)]
         for kernel, out in zip((cpu, cuda), found, strict=True):
             kernel.cut_objects(labels, count, seeds.astype(dtype), squared.copy(), out)
-        _same(found[1], found[0])
+        same(found[1], found[0])
         lines += int(((found[0] == 0) & mask & (seeds == 0)).sum())
     cuda._SPREAD = before
     assert lines > 100
@@ -343,23 +317,9 @@ def thinning() -> None:
     for turn, mask in enumerate(_thinned_masks()):
         distance = distances[turn % len(distances)]
         removable = cpu.far_from_axis(mask, distance)
-        _same(cuda.far_from_axis(mask, distance), removable)
-        _same(cuda.peeled(mask, removable, turn % 3), cpu.peeled(mask, removable, turn % 3))
-        _same(cuda.medial_axis(mask[0]), cpu.medial_axis(mask[0]))
-
-
-def walk_interleaved() -> None:
-    from scipy import ndimage as ndi
-
-    from fastseg.kernels.cpu import thinning as cpu
-    from fastseg.kernels.cuda import thinning as cuda
-
-    rng = np.random.default_rng(13)
-    for seed in range(6):
-        mask = ndi.gaussian_filter(rng.standard_normal((8, 9)), 1) > -0.1
-        with interleaved(seed, "walk_kernel"):
-            found = cuda.medial_axis(mask)
-        _same(found, cpu.medial_axis(mask))
+        same(cuda.far_from_axis(mask, distance), removable)
+        same(cuda.peeled(mask, removable, turn % 3), cpu.peeled(mask, removable, turn % 3))
+        same(cuda.medial_axis(mask[0]), cpu.medial_axis(mask[0]))
 
 
 CASES: dict[str, Callable[[], None]] = {
@@ -368,25 +328,15 @@ CASES: dict[str, Callable[[], None]] = {
         morphology,
         least,
         components,
-        joins_interleaved,
         wide_numbers,
         runs,
         objects_as_runs,
-        extremes_interleaved,
         object_thresholds,
+        tied_splits,
         distances,
         peaks,
-        plateaus_interleaved,
+        arms_of_flat_objects,
         floods,
         thinning,
-        walk_interleaved,
     )
 }
-
-
-if __name__ == "__main__":
-    assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    set_up()
-    for case in sys.argv[1:] or list(CASES):
-        CASES[case]()
-        print("equal", case, flush=True)
