@@ -19,7 +19,7 @@ from fastseg.tiling.scratch import Scratch
 from tests.gpu_double import Gpu, gpu_double
 from tests.screen.stacks import files_in, stack, write_stack
 
-ARRAY = stack(3)
+ARRAY = stack(3, (8, 96, 96))
 NAME = "tjp1"
 LARGE = {"scratch": "s", "memory": 400 * 2**20}
 
