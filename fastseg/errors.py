@@ -28,7 +28,7 @@ class DeviceError(UsageError):
     """A device was asked for that this machine does not offer."""
 
 
-class GpuMemoryError(FastsegError, MemoryError):
+class GpuMemoryError(FastsegError):
     """The memory of a GPU does not suffice for what was asked of it."""
 
 

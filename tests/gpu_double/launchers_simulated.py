@@ -16,13 +16,17 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.gpu_double import gpu_double
-from tests.gpu_double.array import ndarray
 from tests.gpu_double.kernels import FOLDER
 from tests.kernels.simulator import set_up
 from tests.support import image
 
-SHAPE = (5, 14, 17)
-WORKFLOWS = ("st6gal1", "cetn2", "sec61b", "actb")
+SHAPE = (4, 11, 13)
+WORKFLOWS = ("st6gal1", "cetn2")
+OPERATORS: dict[str, dict[str, Any]] = {
+    "edge_preserving_smooth": {"iterations": 1},
+    "jerman_vesselness": {"sigmas": [1]},
+    "fill_holes": {"hole_min": 0, "hole_max": 9, "slices": False, "fill_border": False},
+}
 
 
 def raw(*arrays: Any) -> Any:
@@ -33,19 +37,24 @@ def raw(*arrays: Any) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-def copied(workflow: str) -> list[dict[str, Any]]:
-    """Copies that launchers made, in one workflow."""
+def copied(name: str) -> list[dict[str, Any]]:
+    """Copies that launchers made, in one workflow or operator."""
+    from fastseg.arrays import Device, to_device
+    from fastseg.operators.functions import function_of
     from fastseg.workflow.segment import segment
 
     stack = 1000 * image("blobs", SHAPE, 4)
-    stack[1:4, 3:9, 4:12] += 300
+    stack[1:3, 3:8, 4:9] += 300
     with (
         gpu_double(twins=False) as gpu,
         patch("fastseg.operators.splitting.flood_on_device", return_value=True),
     ):
-        segment(stack, workflow, "cuda")
+        if name in OPERATORS:
+            function_of(name)(to_device(stack, Device("cuda")), **OPERATORS[name])
+        else:
+            segment(stack, name, "cuda")
     return [
-        {"launcher": copy.launcher, "way": copy.way, "shape": copy.shape, "workflow": workflow}
+        {"launcher": copy.launcher, "way": copy.way, "shape": copy.shape, "of": name}
         for copy in gpu.transfers
         if copy.launcher
     ]
@@ -57,8 +66,7 @@ if __name__ == "__main__":
     from fastseg.kernels.cuda import memory
 
     memory.views = raw
-    assert isinstance(ndarray, type)
-    found = [copy for name in sys.argv[1:] or WORKFLOWS for copy in copied(name)]
+    found = [copy for name in sys.argv[1:] or (*WORKFLOWS, *OPERATORS) for copy in copied(name)]
     used = [
         path.stem
         for path in sorted(Path(FOLDER).glob("*.py"))
