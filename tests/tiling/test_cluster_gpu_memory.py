@@ -22,7 +22,7 @@ from fastseg.workflow.run_tiled import run_tiled
 from tests.gpu_double import gpu_double
 from tests.support import image
 
-STACK = 1000 * image("blobs", (8, 40, 44), 1)
+STACK = 1000 * image("blobs", (8, 80, 88), 1)
 NAME = "tjp1"
 _OPEN: list[Any] = []
 
