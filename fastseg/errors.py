@@ -28,6 +28,10 @@ class DeviceError(UsageError):
     """A device was asked for that this machine does not offer."""
 
 
+class GpuMemoryError(FastsegError):
+    """The memory of a GPU does not suffice for what was asked of it."""
+
+
 class ReadError(FastsegError):
     """An image cannot be read, or is not an image fastseg can segment."""
 

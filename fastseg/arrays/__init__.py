@@ -2,6 +2,7 @@
 
 from fastseg.arrays.cores import limit_kernels, usable_cores
 from fastseg.arrays.device import Device, cuda_devices, free_bytes, parse_device
+from fastseg.arrays.gpu_memory import within_memory
 from fastseg.arrays.namespace import Namespace, namespace_for, namespace_of, to_device, to_host
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "to_device",
     "to_host",
     "usable_cores",
+    "within_memory",
 ]

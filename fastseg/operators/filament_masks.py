@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from fastseg.arrays import to_host
+from fastseg.arrays.deferred import held_array
 from fastseg.operators.filaments import (
     EIGEN_2D,
     EIGEN_3D,
@@ -26,10 +26,10 @@ from fastseg.operators.frames import PLANE
 from fastseg.operators.smoothing import gaussian_reach
 from fastseg.operators.spec import Input, OpSpec, Output, Pairs, Params
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
-from fastseg.tiling.parts import assemble_parts, join_parts
+from fastseg.tiling.parts import Parts, assemble_parts, join_parts, part_of
 from fastseg.tiling.rules import Halo
 from fastseg.tiling.statistics import PROJECTION, kept
-from fastseg.types import Array, Box
+from fastseg.types import Array
 
 
 class FilamentParams(Params):
@@ -118,16 +118,16 @@ def _given(partial: int, values: tuple[Any, ...], params: Any) -> int:
     return partial
 
 
-def _piece(block: Block) -> dict[Box, np.ndarray]:
-    return {block.place.core: to_host(kept(block))}
+def _piece(block: Block) -> Parts:
+    return part_of(block, block.place.core, kept(block).copy())
 
 
 def _in_place(block: Block) -> Array:
     core = block.place.core
     out = block.ns.xp.zeros(core.shape, np.float32)
     if core.start[0] <= block.params.z < core.stop[0]:
-        part = block.values[0][core.slices[1:]]
-        out[block.params.z - core.start[0]] = block.ns.xp.asarray(part)
+        part = held_array(block.values[0])[core.slices[1:]]
+        out[block.params.z - core.start[0]] = block.ns.put(part)
     return out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from fastseg.arrays import Namespace, to_host
+from fastseg.arrays.deferred import held_array
 from fastseg.arrays.filters import gaussian_filter
 from fastseg.errors import InputError
 from fastseg.operators.smoothing import gaussian_reach
@@ -219,7 +220,7 @@ def _joined_eigenvalues(block: Block) -> tuple[Array, np.ndarray]:
     xp = block.ns.xp
     kernel = block.ns.kernel("vesselness")
     image, sigma, core = block.arrays[0], block.params.sigma, block.place.core
-    projection = block.ns.put(block.values[0])
+    projection = block.ns.put(held_array(block.values[0]))
     planes, ny, nx = image.shape
     if nx < 3 or ny < 2:
         raise InputError(

@@ -14,7 +14,7 @@ from fastseg.operators.objects import COUNT, keep_large, row_mask
 from fastseg.operators.spec import Input, OpSpec, Output, Params
 from fastseg.operators.thresholds import otsu, otsu_of_counts
 from fastseg.tiling import Block, Chain, Labels, Link, Local, Reduce, Table
-from fastseg.tiling.parts import assemble_parts, join_parts
+from fastseg.tiling.parts import Parts, assemble_parts, join_parts, part_of
 from fastseg.tiling.rules import full_connectivity
 from fastseg.tiling.statistics import (
     EXTREMA,
@@ -91,7 +91,7 @@ def middle_links(image: str) -> list[Link]:
     ]
 
 
-def _plane_chunk(block: Block) -> dict[Box, np.ndarray]:
+def _plane_chunk(block: Block) -> Parts:
     z, core = int(block.values[0]), block.place.core
     if not 0 <= z < block.place.shape[0]:
         raise InputError(
@@ -99,7 +99,7 @@ def _plane_chunk(block: Block) -> dict[Box, np.ndarray]:
         )
     if not core.start[0] <= z < core.stop[0]:
         return {}
-    return {Box(core.start[1:], core.stop[1:]): to_host(kept(block)[z - core.start[0]])}
+    return part_of(block, Box(core.start[1:], core.stop[1:]), kept(block)[z - core.start[0]].copy())
 
 
 PLANE = Reduce(_plane_chunk, join_parts, assemble_parts, volume=True)
@@ -120,16 +120,17 @@ def _numbers(block: Block, rows: Array) -> Array:
 
 def _position_sums(block: Block) -> dict[int, tuple[int, ...]]:
     """Count and coordinate sums of every label of the core."""
-    labels = to_host(kept(block))
-    where = np.nonzero(labels)
-    found, rank = np.unique(labels[where], return_inverse=True)
-    counts = np.bincount(rank, minlength=found.size)
-    sums = []
+    xp = block.ns.xp
+    labels = kept(block)
+    where = xp.nonzero(labels)
+    if not where[0].size:
+        return {}
+    found, rank = xp.unique(labels[where], return_inverse=True)
+    sums = [xp.bincount(rank)]
     for axis, start in enumerate(block.place.core.start):
-        total = np.zeros(found.size, np.int64)
-        np.add.at(total, rank, where[axis] + start)
-        sums.append(total)
-    return {int(k): (int(counts[i]), *(int(s[i]) for s in sums)) for i, k in enumerate(found)}
+        sums.append(xp.bincount(rank, weights=where[axis] + start))  # exact below 2**53
+    rows = zip(*(to_host(column).tolist() for column in (found, *sums)), strict=True)
+    return {int(label): tuple(int(n) for n in row) for label, *row in rows}
 
 
 def _add_positions(
@@ -164,15 +165,21 @@ def _place_seeds(block: Block) -> Array:
         )
     if not 0 <= z < shape[0]:
         raise InputError(f"seeds_from_slice: there is no plane {z}; the image has planes 0 to {shape[0] - 1}")
-    seeds = np.zeros(core.shape, np.int32)
+    seeds = block.ns.xp.zeros(core.shape, np.int32)
     background = block.params.background_seed
     if background and core.start[0] == 0:
         seeds[0] = 1
     if core.start[0] <= z < core.stop[0]:
-        for number, (y, x) in enumerate(centroids, start=2 if background else 1):
-            if core.start[1] <= y < core.stop[1] and core.start[2] <= x < core.stop[2]:
-                seeds[z - core.start[0], y - core.start[1], x - core.start[2]] = number
-    return block.ns.xp.asarray(seeds)
+        plane = Box(core.start[1:], core.stop[1:])
+        placed = {}  # of several seeds of one voxel the last one stays
+        for number, centre in enumerate(centroids, start=2 if background else 1):
+            if all(a <= n < b for n, (a, b) in zip(centre, plane, strict=True)):
+                placed[tuple(n - a for n, (a, _) in zip(centre, plane, strict=True))] = number
+        if placed:
+            rows, columns, numbers = np.array([(*at, n) for at, n in placed.items()], np.int32).T
+            index = z - core.start[0], block.ns.put(rows.copy()), block.ns.put(columns.copy())
+            seeds[index] = block.ns.put(numbers.copy())
+    return seeds
 
 
 def seed_links(mask: str, like: str, z: str) -> list[Link]:

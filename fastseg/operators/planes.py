@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from fastseg.arrays import to_host
+from fastseg.arrays.deferred import held_array
+from fastseg.arrays.morphology import binary_dilation
 from fastseg.operators.boundary import ball
 from fastseg.operators.spec import Input, OpSpec, Output
 from fastseg.tiling import Block, Chain, Link, Local, Reduce
-from fastseg.tiling.parts import assemble_parts
+from fastseg.tiling.parts import Parts, add_parts, assemble_parts, part_of
 from fastseg.tiling.statistics import kept, per_plane, sum_of
 from fastseg.types import Array, Box
 
@@ -20,29 +22,23 @@ _FEWEST = 100
 """Foreground voxels below which a plane ends the range that is kept."""
 
 
-def _column_sums(block: Block) -> dict[Box, np.ndarray]:
+def _column_sums(block: Block) -> Parts:
     core = block.place.core
-    return {Box(core.start[1:], core.stop[1:]): to_host(kept(block).sum(axis=0, dtype=np.int64))}
-
-
-def _add_columns(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> dict[Box, np.ndarray]:
-    merged = dict(a)
-    for box, part in b.items():
-        merged[box] = merged[box] + part if box in merged else part
-    return merged
+    return part_of(block, Box(core.start[1:], core.stop[1:]), kept(block).sum(axis=0, dtype=np.int64))
 
 
 def _without_hot(block: Block) -> Array:
-    from scipy.ndimage import binary_dilation
-
-    place = block.place
-    hot = binary_dilation(block.values[0] >= place.shape[0] - 2, structure=ball(_GROWTH, 2))
-    return block.arrays[0] & ~block.ns.xp.asarray(hot[place.core.slices[1:]])
+    core, shape = block.place.core, block.place.shape
+    inner = Box(core.start[1:], core.stop[1:])
+    around = inner.grow((_GROWTH, _GROWTH), shape[1:])
+    sums = block.ns.put(held_array(block.values[0])[around.slices])
+    hot = binary_dilation(block.ns, sums >= shape[0] - 2, ball(_GROWTH, 2))
+    return block.arrays[0] & ~hot[inner.within(around)]
 
 
 def _hot_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
     (mask,) = inputs
-    sums = Reduce(_column_sums, _add_columns, assemble_parts)
+    sums = Reduce(_column_sums, add_parts, assemble_parts)
     return [Link("sums", sums, (mask,)), Link("out", Local(_without_hot), (mask, "sums"))]
 
 

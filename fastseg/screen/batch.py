@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastseg.arrays import to_device, to_host
+from fastseg.arrays import to_host
 from fastseg.io import Image, read
 from fastseg.screen.events import ItemOutcome, ItemPhase, RunStarted, StepStarted
 from fastseg.screen.items import OnEvent, expand, images_of, prepare, quiet, run_items
@@ -93,13 +93,14 @@ def _segment_one(source: str, plan: Plan, place: Workplace, ledger: Ledger, rela
     volume = image.volume()
     outcome = run_workflow(
         plan.workflow,
-        to_device(volume, plan.device),
+        volume,
         engine=place.engine(request.tile),
         rescale=ratio,
         keep=outputs.kept(),
         on_step=on_step,
         compat=request.compat,
         until=plan.until,
+        or_cpu=plan.or_cpu,
     )
     result = outcome.result
     if getattr(result, "ndim", 0):

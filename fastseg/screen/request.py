@@ -31,7 +31,8 @@ class SegmentRequest(RunRequest):
     output : str or Path
         Folder of the results; made if it does not exist.
     device : {"auto", "cpu", "cuda", "cuda:N"}
-        Where to compute. ``auto``: the first GPU, or the CPU.
+        Where to compute. ``auto``: the first GPU, or the CPU, which also takes over where the GPU's memory does not
+        suffice for small tiles either.
     channel : int or str, optional
         By index or name; needed where a file holds several.
     rescale : float, optional
@@ -76,6 +77,11 @@ class Plan:
     spacing: Spacing | None
     suffix: str
     until: str | None = None
+
+    @property
+    def or_cpu(self) -> bool:
+        """Whether the CPU may take over where the memory of a GPU does not suffice: if no GPU was asked for."""
+        return str(self.request.device) == "auto" and self.request.gpus is None
 
     @property
     def rescales(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastseg.arrays import Device, usable_cores
 from fastseg.screen.run_request import RunRequest
@@ -35,6 +35,14 @@ class Workplace:
     def with_tasks(self, tasks: int) -> Executor:
         """The executor, running fewer tasks at one time if they are threads."""
         return self.executor if self.processes is not None else Threads(tasks, device=self.device)
+
+    def on_cpu(self) -> Workplace:
+        """The same place without its GPU."""
+        cpu = Device("cpu")
+        if self.processes is not None:
+            return replace(self, device=cpu)
+        count = threads(cpu)
+        return Workplace(Threads(count, device=cpu), count, None, cpu)
 
     def engine(self, tile: tuple[int, ...] | None) -> Engine:
         """An engine at this place that keeps everything in the memory of this process."""

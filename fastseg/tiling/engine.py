@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.arrays import Device, Namespace, namespace_for, within_memory
+from fastseg.arrays.deferred import held_array
 from fastseg.arrays.host_steps import declare_host_step
 from fastseg.errors import UsageError
 from fastseg.tiling.block import Block, Place
@@ -16,14 +18,15 @@ from fastseg.tiling.components import find_components
 from fastseg.tiling.estimate import object_voxel_bytes
 from fastseg.tiling.executors import IN_MEMORY, Executor, Serial
 from fastseg.tiling.grid import Grid
+from fastseg.tiling.guarded import GuardedExecutor
 from fastseg.tiling.journal import Journal, Progress
 from fastseg.tiling.labels_pass import LabelPass, run_labels
 from fastseg.tiling.objects_pass import ObjectPass, run_objects
-from fastseg.tiling.passes import FusedPass, load
+from fastseg.tiling.passes import FusedPass
 from fastseg.tiling.program import Node, Stage, base, blaming, flatten, stages
 from fastseg.tiling.rules import Labels, Local, Objects, Reduce, Rule, Whole
 from fastseg.tiling.run_volume import RunVolume
-from fastseg.tiling.storage import Memory, Storage
+from fastseg.tiling.storage import HostMemory, Memory, Storage
 from fastseg.tiling.volume import ArrayVolume, Volume
 from fastseg.types import Box
 
@@ -65,10 +68,16 @@ class Engine:
         self.tile = None if tile is None else tuple(int(t) for t in tile)
         self.executor: Executor = executor or Serial()
         self.ns: Namespace = namespace_for(device or Device("cpu"))
+        self._tasks = GuardedExecutor(self.executor, self.ns) if self.ns.on_gpu else self.executor
         self.storage: Storage = storage or Memory()
         self.room = room
-        if getattr(self.executor, "remote", False) and isinstance(self.storage, Memory):
+        if getattr(self.executor, "remote", False) and isinstance(self.storage, Memory | HostMemory):
             raise UsageError(IN_MEMORY)
+
+    @property
+    def home(self) -> Namespace:
+        """Of volumes in memory."""
+        return namespace_for(Device("cpu")) if isinstance(self.storage, HostMemory) else self.ns
 
     def run(self, rule: Rule, inputs: Mapping[str, Any], params: Any) -> Any:
         """Apply a rule.
@@ -120,6 +129,11 @@ class Engine:
         Returns
         -------
         dict of str to Volume or value
+
+        Raises
+        ------
+        GpuMemoryError
+            If the memory of the GPU runs out. Inputs and finished stages are as they were.
         """
         plan = stages(nodes, wanted)
         last_use = {
@@ -134,7 +148,7 @@ class Engine:
                     continue
                 on_stage(stage, i, len(plan))
                 with blaming(stage.nodes[0]) if not stage.fused else nullcontext():
-                    known |= self._stage(stage, known, outputs or {})
+                    known |= within_memory(self.ns, partial(self._stage, stage, known, outputs or {}))
                 gone = [known.pop(name) for name in list(known) if last_use.get(base(name), -1) <= i]
                 left = {name: item for name, item in known.items() if name not in inputs}
                 if journal is not None and not any(
@@ -185,7 +199,7 @@ class Engine:
         task = FusedPass(
             tuple(stage.nodes), stage.reads, stage.growth, volumes, values, written, shape, self.ns
         )
-        merged = _merge_partials(stage.nodes, self.executor.map(task, grid))
+        merged = _merge_partials(stage.nodes, self._tasks.map(task, grid))
         found: dict[str, Any] = dict(written)
         for node in stage.nodes:
             if node.name not in merged:
@@ -197,7 +211,7 @@ class Engine:
             if not isinstance(node.rule, Reduce):
                 found[f"{node.name}.emitted"] = value
             else:
-                found[node.name] = ArrayVolume(self.ns.xp.asarray(value)) if rule.volume else value
+                found[node.name] = ArrayVolume(self.home.put(held_array(value))) if rule.volume else value
         return found
 
     def _labels(
@@ -212,11 +226,9 @@ class Engine:
         by_runs = all(table.runs or table.runs_with for table in rule.tables(params).values())
         as_runs = isinstance(self.storage, Memory) and by_runs
         local = RunVolume(grid, self.ns) if as_runs else self._new(grid.shape, grid)
-        components = find_components(rule, params, volumes, values, grid, local, self.executor, self.ns)
+        components = find_components(rule, params, volumes, values, grid, local, self._tasks, self.ns)
         output = given or self._new(grid.shape, grid)
-        run_labels(
-            LabelPass(rule, tuple(volumes), values, params, components, output, self.ns), self.executor
-        )
+        run_labels(LabelPass(rule, tuple(volumes), values, params, components, output, self.ns), self._tasks)
         self.storage.release(local)
         return output
 
@@ -225,7 +237,7 @@ class Engine:
     ) -> Volume:
         rule: Objects = node.rule
         local = self._new(grid.shape, grid)
-        components = find_components(rule, node.params, volumes, values, grid, local, self.executor, self.ns)
+        components = find_components(rule, node.params, volumes, values, grid, local, self._tasks, self.ns)
         output = given or self._new(grid.shape, grid)
         dtype = np.dtype(rule.dtype([v.dtype for v in volumes], node.params))
         limit = None if self.room is None else int(self.room / object_voxel_bytes(node, len(volumes)))
@@ -233,7 +245,7 @@ class Engine:
         task = ObjectPass(
             rule, tuple(volumes), values, node.params, components, dtype, output, shelf, self.ns, limit
         )
-        run_objects(task, self.executor)
+        run_objects(task, self._tasks)
         self.storage.release(local)
         self.storage.release(shelf)
         return output
@@ -248,13 +260,10 @@ class Engine:
     ) -> Volume:
         ns = namespace_for(Device("cpu")) if rule.host_only and self.ns.on_gpu else self.ns
         box = Box.whole(volumes[0].shape)
-        arrays = tuple(load(v, Box.whole(v.shape), self.ns) for v in volumes)
         if ns is not self.ns:
             declare_host_step(self.ns, rule.compute.__name__.strip("_"), "one queue orders the whole volume")
-            arrays = tuple(to_host(a) for a in arrays)
-        result = self.ns.xp.asarray(
-            rule.compute(Block(arrays, values, params, Place(box, box, box.shape), ns))
-        )
+        arrays = tuple(ns.xp.ascontiguousarray(ns.put(v.read(Box.whole(v.shape)))) for v in volumes)
+        result = rule.compute(Block(arrays, values, params, Place(box, box, box.shape), ns))
         output = given or self._new(result.shape, Grid.over(result.shape, self.tile))
         output.write(Box.whole(result.shape), result)
         return output

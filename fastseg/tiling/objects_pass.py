@@ -10,15 +10,15 @@ Rules that compute many objects at once do so on the device, if they can; everyt
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fastseg.arrays import Device, Namespace, namespace_for, to_host
+from fastseg.arrays import Device, Namespace, namespace_for, to_host, within_memory
 from fastseg.arrays.host_steps import declare_host_step
 from fastseg.arrays.labels import lookup
-from fastseg.errors import UsageError
+from fastseg.errors import GpuMemoryError, UsageError
 from fastseg.tiling.block import Block, Place
 from fastseg.tiling.components import Components
 from fastseg.tiling.executors import Executor
@@ -146,7 +146,7 @@ class ObjectPass:
         flat = out.reshape(-1)
         for positions, values in self.shelf.take(item.number):
             flat[xp.asarray(positions)] = xp.asarray(values)
-        self.output.write(item.core, self.ns.xp.asarray(out))
+        self.output.write(item.core, out)
 
     def _one_by_one(self, item: TileItem) -> np.ndarray:
         """The core of a tile with the results of its objects, each computed on its own."""
@@ -183,9 +183,8 @@ class ObjectPass:
             which = self.components.which(union, numbers)
             if self.rule.compute_many is not None:
                 core = _box(starts.min(0), stops.max(0))
-                inside = which > 0
-                labels = self._place.xp.asarray(which)
-                result = to_host(self._compute_many(union, core, labels, len(numbers)))
+                inside = which > 0  # `which` may be overwritten
+                result = self._compute_crossing_many(union, core, which, len(numbers))
                 self._shelve(union, inside, result, found)
                 continue
             arrays = self._read(union)
@@ -198,6 +197,22 @@ class ObjectPass:
         for tile, pieces in found.items():
             positions, values = (np.concatenate(part) for part in zip(*pieces, strict=True))
             self.shelf.put(tile, item.tile, positions, values)
+
+    def _compute_crossing_many(self, box: Box, core: Box, which: np.ndarray, count: int) -> np.ndarray:
+        """The results of crossing objects, on the host; smaller tiles would make their box no smaller."""
+        place = self._place
+
+        def compute() -> np.ndarray:
+            return to_host(self._compute_many(box, core, place.xp.asarray(which), count))
+
+        try:
+            return within_memory(place, compute)
+        except GpuMemoryError:
+            reason = "the box of objects that cross tiles does not fit into the memory of the GPU"
+        assert self.rule.compute_many is not None
+        declare_host_step(self.ns, self.rule.compute_many.__name__.strip("_"), reason)
+        host = replace(self, rule=replace(self.rule, on_device=False))
+        return to_host(host._compute_many(box, core, which, count))
 
     def _groups(self, objects: Touching) -> Iterator[Touching]:
         """All objects together where one box holds them without much beside them; otherwise one by one."""

@@ -260,7 +260,7 @@ def _shared_out(shape: tuple[int, ...], tasks: int) -> tuple[int, ...]:
     """The largest tile that gives each of several tasks some tiles, as far as tiles stay of a good size."""
     tile = shape
     while tasks > 1 and len(Grid.over(shape, tile)) < _TILES_A_TASK * tasks:
-        smaller = _half(tile)
+        smaller = half_tile(tile)
         if smaller is None or prod(smaller) < _GOOD_SIZE:
             break
         tile = smaller
@@ -272,10 +272,11 @@ def _halved(tile: tuple[int, ...], plan: Plan, room: int) -> tuple[int, ...] | N
     for stage in plan.stages:
         if stage.task_bytes > room and _smallest(stage):
             return None
-    return _half(tile)
+    return half_tile(tile)
 
 
-def _half(tile: tuple[int, ...]) -> tuple[int, ...] | None:
+def half_tile(tile: tuple[int, ...]) -> tuple[int, ...] | None:
+    """A tile with its longest axis halved; None if no axis can be."""
     axis = max(range(len(tile)), key=lambda a: (tile[a], -a))
     if tile[axis] <= _SMALLEST:
         return None

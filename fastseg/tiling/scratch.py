@@ -70,7 +70,7 @@ class Scratch:
         except OSError as error:
             raise WriteError(f"scratch folder {place} cannot be used: {error.strerror}") from None
         self.journal = Journal(self.folder)
-        _remove_unfinished(self.folder, self.journal.read().known.values())
+        self.remove_unfinished()
         self._number = 1 + max((int(p.stem) for p in self.folder.iterdir() if p.stem.isdigit()), default=-1)
 
     def _take_over(self, place: Path, key: str) -> bool:
@@ -104,6 +104,10 @@ class Scratch:
             shutil.rmtree(item.path, ignore_errors=True)
         elif isinstance(item, FolderShelf):
             shutil.rmtree(item.folder, ignore_errors=True)
+
+    def remove_unfinished(self) -> None:
+        """Remove what a stage has left that ended with an error, when nobody writes to it any more."""
+        _remove_unfinished(self.folder, self.journal.read().known.values())
 
     def close(self) -> None:
         """Remove the folder and everything in it."""

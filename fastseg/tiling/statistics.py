@@ -16,7 +16,7 @@ import numpy as np
 from fastseg.arrays import to_host
 from fastseg.errors import InputError
 from fastseg.tiling.block import Block
-from fastseg.tiling.parts import assemble_parts
+from fastseg.tiling.parts import Parts, assemble_parts, highest_parts, part_of
 from fastseg.tiling.rules import Reduce
 from fastseg.tiling.voxels import kept as kept
 from fastseg.tiling.voxels import voxels_of
@@ -267,20 +267,13 @@ HISTOGRAM = Reduce(_histogram_chunk, add_counts, _histogram_finalize)
 """Histogram of 256 bins of an image; its second input is the image's `Extrema`."""
 
 
-def _projection_chunk(block: Block) -> dict[Box, np.ndarray]:
+def _projection_chunk(block: Block) -> Parts:
     core = block.place.core
-    return {Box(core.start[1:], core.stop[1:]): to_host(kept(block).max(axis=0))}
+    return part_of(block, Box(core.start[1:], core.stop[1:]), kept(block).max(axis=0))
 
 
-def _projection_combine(a: dict[Box, np.ndarray], b: dict[Box, np.ndarray]) -> dict[Box, np.ndarray]:
-    merged = dict(a)
-    for box, part in b.items():
-        merged[box] = np.maximum(merged[box], part) if box in merged else part
-    return merged
-
-
-PROJECTION = Reduce(_projection_chunk, _projection_combine, assemble_parts)
-"""Maximum projection along z, (y, x)."""
+PROJECTION = Reduce(_projection_chunk, highest_parts, assemble_parts)
+"""Maximum projection along z, (y, x); see `fastseg.arrays.deferred.held_array`."""
 
 
 def per_plane(values: np.ndarray, core: Box, shape: tuple[int, ...], neutral: float) -> np.ndarray:

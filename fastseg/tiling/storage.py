@@ -1,4 +1,4 @@
-"""Where intermediate volumes live: in memory, or in a scratch folder (`fastseg.tiling.scratch`)."""
+"""Where intermediate volumes live: in memory of the device or the host, or in a scratch folder (`tiling.scratch`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from fastseg.arrays import Namespace
 from fastseg.tiling.shelf import MemoryShelf, Shelf
-from fastseg.tiling.volume import PendingVolume, Volume
+from fastseg.tiling.volume import HostVolume, PendingVolume, Volume
 
 
 class Storage(Protocol):
@@ -31,6 +31,19 @@ class Memory:
 
     def volume(self, shape: Sequence[int], tile: Sequence[int], ns: Namespace) -> Volume:
         return PendingVolume(tuple(shape), ns.xp)
+
+    def shelf(self) -> Shelf:
+        return MemoryShelf()
+
+    def release(self, item: Volume | Shelf) -> None:
+        pass
+
+
+class HostMemory:
+    """Volumes in the memory of the host, for a GPU that has room for tiles alone."""
+
+    def volume(self, shape: Sequence[int], tile: Sequence[int], ns: Namespace) -> Volume:
+        return HostVolume(tuple(shape))
 
     def shelf(self) -> Shelf:
         return MemoryShelf()

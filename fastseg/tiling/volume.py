@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from fastseg.arrays import namespace_of, to_host
 from fastseg.types import Array, Box
 
 
@@ -43,7 +44,7 @@ class ArrayVolume:
         return self.array[box.slices]
 
     def write(self, box: Box, block: Array) -> None:
-        self.array[box.slices] = block
+        self.array[box.slices] = namespace_of(self.array).put(block)
 
 
 class PendingVolume:
@@ -76,6 +77,7 @@ class PendingVolume:
         return self.array[box.slices]
 
     def write(self, box: Box, block: Array) -> None:
+        block = self._xp.asarray(block)  # a step that was taken on the host hands in an array of the host
         with self._lock:  # two tasks may come first
             if self._array is None:
                 if block.shape == self._shape:
@@ -83,3 +85,13 @@ class PendingVolume:
                     return
                 self._array = self._xp.empty(self._shape, block.dtype)
         self._array[box.slices] = block
+
+
+class HostVolume(PendingVolume):
+    """The output of a pass in the memory of the host, wherever it is computed."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(shape, np)
+
+    def write(self, box: Box, block: Array) -> None:
+        super().write(box, to_host(block))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from time import perf_counter
@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from fastseg.arrays import Namespace
+from fastseg.arrays import Namespace, namespace_of
 from fastseg.arrays.host_steps import host_steps
+from fastseg.arrays.namespace import is_on_gpu
 from fastseg.errors import InputError, UsageError
 from fastseg.operators.registry import get_operator
 from fastseg.operators.run import execute
 from fastseg.tiling import ArrayVolume, Engine, Volume
+from fastseg.tiling.program import Node
 from fastseg.types import Array, Box
 from fastseg.workflow.parameters import step_parameters
-from fastseg.workflow.program import as_foreground
+from fastseg.workflow.program import as_foreground, program_of
 from fastseg.workflow.schema import Step, Workflow
+from fastseg.workflow.venue import Venue
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,23 @@ class Outcome:
     Attributes
     ----------
     result : array (Z, Y, X)
-        Integer, 0 and the workflow's foreground value, on the engine's device.
+        Integer, 0 and the workflow's foreground value, on the engine's device; on the host where the memory of that one
+        did not suffice.
     steps : dict of str to array or scalar
         The results of the steps that were asked for.
     seconds : dict of str to float
         Time of every step.
     notes : list of str
         Remarks for the user.
+    shortages : list of str
+        Those of them that say what did not fit into the memory of a GPU, and how it went on.
     """
 
     result: Array
     steps: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    shortages: list[str] = field(default_factory=list)
 
 
 def _quiet(event: StepEvent) -> None:
@@ -103,15 +110,19 @@ def run_workflow(
     until: str | None = None,
     keep: Collection[str] = (),
     on_step: Callable[[StepEvent], None] = _quiet,
+    or_cpu: bool = False,
 ) -> Outcome:
     """Run a workflow on one image.
+
+    Where the memory of a GPU runs out, the steps that are left go tile by tile, with everything between them on the
+    host; the result is the same.
 
     Parameters
     ----------
     workflow : Workflow
         Validated.
     image : array (Z, Y, X)
-        Any real dtype; used as float32, never modified. On the engine's device.
+        Any real dtype; used as float32, never modified. Copied to the engine's device, once, if it is not there.
     engine : Engine, optional
         In memory on the CPU by default.
     rescale : float, optional
@@ -127,6 +138,8 @@ def run_workflow(
         Ids of steps whose results are returned as well.
     on_step : callable
         Called before every step.
+    or_cpu : bool
+        Go on on the CPU where small tiles do not fit into the memory of the GPU either.
 
     Raises
     ------
@@ -134,11 +147,10 @@ def run_workflow(
         If the image is unsuitable.
     UsageError
         If the ratio is not positive, or there is no step `until`.
+    GpuMemoryError
+        If the GPU has too little memory for tiles of any size.
     """
-    engine = engine or Engine()
-    ns = engine.ns
     check_ratio(rescale)
-    check_image(image, ns)
     outcome = Outcome(result=None)
     if rescale is not None and workflow.rescale == "ignored":
         outcome.notes.append(
@@ -149,14 +161,24 @@ def run_workflow(
     steps = workflow.ordered() if until is None else needed_for(workflow, final)
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     last_use[final] = len(steps)
-    known: dict[str, Any] = {
-        workflow.inputs[0]: ArrayVolume(ns.xp.ascontiguousarray(image, dtype=np.float32)),
-    }
+    known: dict[str, Any] = {}
+
+    def program() -> tuple[Sequence[Node], Sequence[str]]:
+        nodes, names = program_of(workflow, steps, rescale, compat)
+        return nodes, [names[final]]
+
+    venue = Venue(engine or Engine(), or_cpu, program, tuple(image.shape))
+    held = (known, outcome.steps)
+    known[workflow.inputs[0]] = venue.run("the image", lambda engine: _source(image, engine), held)
     for i, step in enumerate(steps):
         on_step(StepEvent(step.id, step.operator, i, len(steps)))
         started = perf_counter()
+
+        def compute(engine: Engine, step: Step = step) -> Any:
+            return run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
+
         with host_steps() as on_host:
-            known[step.id] = run_step(step, [known[name] for name in step.inputs], engine, rescale, compat)
+            known[step.id] = venue.run(f"step '{step.id}'", compute, held)
         reasons = dict.fromkeys(found.reason for found in on_host)
         outcome.notes += [f"step '{step.id}' ran on the host, not on the GPU: {reason}" for reason in reasons]
         outcome.seconds[step.id] = perf_counter() - started
@@ -165,13 +187,31 @@ def run_workflow(
         for name in list(known):
             if last_use.get(name, -1) <= i:
                 del known[name]
-    result = _array(known[final])
-    if until is None:
-        outcome.result = as_foreground(result, workflow.result)
-    else:  # a step that passes its input on would hand out the caller's image
-        shared = hasattr(result, "shape") and ns.xp.may_share_memory(result, image)
-        outcome.result = result.copy() if shared else result
+
+    def finish(engine: Engine) -> Any:
+        result = _array(known[final])
+        if until is None:
+            return as_foreground(result, workflow.result)
+        # a step that passes its input on would hand out the caller's image
+        return result.copy() if hasattr(result, "shape") and _shared(result, image) else result
+
+    outcome.result = venue.run("the result", finish, held)
+    outcome.shortages += venue.notes
+    outcome.notes += venue.notes
     return outcome
+
+
+def _source(image: Array, engine: Engine) -> ArrayVolume:
+    """The image where the volumes of an engine are."""
+    ns = engine.home
+    array = ns.put(image)
+    check_image(array, ns)
+    return ArrayVolume(ns.xp.ascontiguousarray(array, dtype=np.float32))
+
+
+def _shared(result: Array, image: Array) -> bool:
+    apart = is_on_gpu(result) != is_on_gpu(image)
+    return not apart and bool(namespace_of(result).xp.may_share_memory(result, image))
 
 
 def check_ratio(rescale: float | None) -> None:

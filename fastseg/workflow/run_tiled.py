@@ -190,6 +190,7 @@ def run_tiled(
     output: Volume | None = None,
     on_stage: Callable[[StageEvent], None] = _quiet,
     journal: Journal | None = None,
+    resumed: int | None = None,
 ) -> TiledOutcome:
     """Run a workflow stage by stage on a volume; the result is that of `run_workflow`, voxel by voxel.
 
@@ -210,6 +211,8 @@ def run_tiled(
     journal : Journal, optional
         Of an earlier run of the same workflow, parameters and image, whose finished stages are not run again; finished
         stages are recorded in it.
+    resumed : int, optional
+        How many of the finished stages an earlier run finished, where the journal holds some of this one's, too.
 
     Raises
     ------
@@ -217,13 +220,16 @@ def run_tiled(
         If the image is unsuitable.
     UsageError
         If the ratio is out of range.
+    GpuMemoryError
+        If the memory of a GPU runs out. With the journal, and on smaller tiles, the run can go on.
     """
     check_ratio(rescale)
     notes = []
     if rescale is not None and workflow.rescale == "ignored":
         notes.append(f"workflow '{workflow.name}' does not rescale: the ratio {rescale:g} has no effect")
     nodes, wanted = program_for(workflow, rescale, compat)
-    resumed = 0 if journal is None else journal.read().stages
+    if resumed is None:
+        resumed = 0 if journal is None else journal.read().stages
     if resumed:
         notes.append(f"stages 1 to {resumed} were finished by an earlier run")
     seconds: list[tuple[tuple[str, ...], float]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 from fastseg.arrays import Device, namespace_of, parse_device, to_device, to_host
 from fastseg.errors import UsageError
@@ -36,6 +37,8 @@ def segment(
         Name (see ``fastseg workflows list``) or definition file.
     device : {"auto", "cpu", "cuda", "cuda:N"}
         Where to compute. ``auto``: where the array lives if it is a cupy array; otherwise the first GPU, or the CPU.
+        A GPU whose memory does not suffice goes on with smaller tiles and, with ``auto``, hands over to the CPU; a
+        warning says so.
     rescale : float, optional
         Ratio by which y and x are resampled after normalisation; the result stays on that grid.
     match_spacing : bool
@@ -56,6 +59,8 @@ def segment(
     UsageError
         Unknown workflow, device or ratio; with `match_spacing` an unknown voxel size, or a workflow that does not
         rescale or does not say what it was tuned for.
+    GpuMemoryError
+        If the memory of a GPU that was named does not suffice for tiles of any size.
     InputError
         If the image cannot be segmented: not 3-D, NaN, constant; with `match_spacing` also if its pixels are
         not square.
@@ -68,11 +73,14 @@ def segment(
     target = origin if device == "auto" and origin.kind == "cuda" else parse_device(device)
     outcome = run_workflow(
         definition,
-        to_device(array, target),
+        array,
         engine=Engine(tile, device=target),
         rescale=rescale,
         compat=compat,
+        or_cpu=device == "auto",
     )
+    for text in outcome.shortages:
+        warn(text, RuntimeWarning, stacklevel=2)
     if match_spacing:
         return to_grid(to_host(outcome.result), array.shape)
     return to_host(outcome.result) if origin.kind == "cpu" else to_device(outcome.result, origin)
