@@ -33,7 +33,7 @@ def _thin(mask: np.ndarray, min_thickness: float, thin: int) -> np.ndarray:
     safe = np.zeros_like(mask)
     for z, plane in enumerate(mask):
         if plane.any():
-            skeleton = morphology.medial_axis(plane)
+            skeleton = morphology.medial_axis(plane, rng=0)  # it draws the order of ties
             safe[z] = ndi.distance_transform_edt(~skeleton) > min_thickness + 1e-5
     shell = mask & ~ndi.binary_erosion(mask, morphology.ball(thin), border_value=1)
     return mask & ~(shell & safe)

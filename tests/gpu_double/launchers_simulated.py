@@ -62,7 +62,7 @@ def copied(name: str) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     assert os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    set_up()
+    set_up("copies")
     from fastseg.kernels.cuda import memory
 
     memory.views = raw
