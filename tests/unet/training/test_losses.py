@@ -66,7 +66,9 @@ def test_the_published_training_step() -> None:
             assert name not in inert
 
 
-@pytest.mark.parametrize("loss", ALL, ids=str)
+@pytest.mark.parametrize(
+    "loss", ALL, ids=lambda p: "-".join(map(str, (p.func.__name__, *p.keywords.values())))
+)
 @given(seed=st.integers(0, 10**6), classes=st.integers(2, 4))
 def test_cost_zero_has_no_gradient_and_no_value(loss: partial, seed: int, classes: int) -> None:
     scores, truth, cost = batch(seed, classes)
