@@ -22,7 +22,7 @@ demo: $(STAMP)
 	@ls demo-output/*.png
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
