@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -139,9 +140,15 @@ def peers_of(options: argparse.Namespace) -> Path | None:
 
 
 def monai_of(options: argparse.Namespace) -> Path | None:
-    """Folder of MONAI, installed if need be; None where no network is run or no peers are wanted."""
-    if options.no_peers or options.smoke or "unet" not in options.groups:
+    """Folder of MONAI, installed if need be; None where no network is run.
+
+    Without peers, that which this environment has, if it has one.
+    """
+    if options.smoke or "unet" not in options.groups:
         return None
+    if options.no_peers:
+        here = find_spec("monai")
+        return Path(str(here.origin)).parents[1] if here else None
     try:
         return environment.build_monai()
     except environment.NoPeersError as error:

@@ -22,6 +22,7 @@ import numpy as np
 
 from fastseg.arrays import to_host
 from fastseg.errors import WriteError
+from fastseg.tiling.volume import Volume
 from fastseg.types import Array, Box
 
 _CHUNK = 1 << 21
@@ -56,7 +57,7 @@ def _side(tile: int, length: int, longest: int) -> int:
     return best if best * 4 >= min(tile, longest) else tile
 
 
-class ScratchVolume:
+class ScratchVolume(Volume):
     """A volume in a Zarr array on disk; it travels to workers as its path.
 
     The array is made at the first write, when the dtype is known. No chunk lies in two tiles of the pass that writes

@@ -13,7 +13,7 @@ from fastseg.tiling.volume import Volume
 from fastseg.types import Array, Box
 
 
-class ImageVolume:
+class ImageVolume(Volume):
     """The stack of an `Image` of one time point and channel, as float32; it reads from the file what is asked for."""
 
     def __init__(self, image: Image) -> None:
@@ -35,7 +35,7 @@ class ImageVolume:
         raise TypeError("inputs are never modified")
 
 
-class StoreVolume:
+class StoreVolume(Volume):
     """An output that tiles are written to, and that can be read again."""
 
     def __init__(self, store: OmeZarrStore) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -11,22 +12,26 @@ from fastseg.arrays import namespace_of, to_host
 from fastseg.types import Array, Box
 
 
-@runtime_checkable
-class Volume(Protocol):
+class Volume(ABC):
     """A voxel grid that is read and written by boxes. Reading never copies more than the box."""
 
+    # no protocol: what a task is given is told apart dozens of times a stack, which costs more with one than a small task
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]: ...
 
     @property
+    @abstractmethod
     def dtype(self) -> np.dtype[Any]: ...
 
+    @abstractmethod
     def read(self, box: Box) -> Array: ...
 
+    @abstractmethod
     def write(self, box: Box, block: Array) -> None: ...
 
 
-class ArrayVolume:
+class ArrayVolume(Volume):
     """A volume held in one array, on the host or on a device. Reading gives views."""
 
     def __init__(self, array: Array) -> None:
@@ -47,7 +52,7 @@ class ArrayVolume:
         self.array[box.slices] = namespace_of(self.array).put(block)
 
 
-class PendingVolume:
+class PendingVolume(Volume):
     """The output of a pass in memory: allocated at the first write, when its dtype is known.
 
     A block that covers everything is adopted as it is, so a grid of one tile costs neither an allocation nor a copy.

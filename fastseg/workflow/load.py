@@ -137,8 +137,14 @@ def get_workflow(name: str | Path | Workflow) -> Workflow:
         near = [known[n] for n in get_close_matches(text.lower(), known, n=3, cutoff=0.4)]
         hint = f"did you mean {' or '.join(near)}?" if near else "see 'fastseg workflows list'"
         raise UsageError(f"workflow '{text}' is unknown: {hint}")
-    if not legacy:
-        return parse_text(library_text(found), f"{found}.yaml")
-    found = found.removeprefix(LEGACY_PREFIX)
-    workflow = parse_text(legacy_text(found), f"{found}.json")
-    return with_facts(workflow, get_workflow(found))
+    return _from_the_library(found)
+
+
+@lru_cache(maxsize=None)
+def _from_the_library(name: str) -> Workflow:
+    """Read once in a process: parsing takes several milliseconds, as long as a GPU takes for a stack."""
+    if not name.startswith(LEGACY_PREFIX):
+        return parse_text(library_text(name), f"{name}.yaml")
+    name = name.removeprefix(LEGACY_PREFIX)
+    workflow = parse_text(legacy_text(name), f"{name}.json")
+    return with_facts(workflow, _from_the_library(name))

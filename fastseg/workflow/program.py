@@ -21,6 +21,8 @@ FOREGROUND = "result:foreground"
 def as_foreground(found: Array, result: Result) -> Array:
     """0 and the workflow's foreground value, in its integer dtype."""
     dtype = np.dtype(result.dtype)
+    if found.dtype == bool and dtype == np.uint8 and found.flags.c_contiguous:
+        return found.view(np.uint8) * dtype.type(result.foreground)  # one pass instead of three
     return (found > 0).astype(dtype) * dtype.type(result.foreground)
 
 

@@ -83,17 +83,17 @@ def check_image(image: Array, ns: Namespace) -> None:
         raise InputError(f"the image has shape {tuple(image.shape)}; no axis may be empty")
     if image.dtype.kind not in "buif":
         raise InputError(f"the image has dtype {image.dtype}; real numbers are needed")
+    low, high = image.min(), image.max()  # NaN if there is one
     if image.dtype.kind == "f":
-        bad = int(image.size - xp.count_nonzero(xp.isfinite(image)))
-        if bad:
+        if not (np.isfinite(float(low)) and np.isfinite(float(high))):
+            bad = int(image.size - xp.count_nonzero(xp.isfinite(image)))
             nan = int(xp.count_nonzero(xp.isnan(image)))
             raise InputError(
                 f"the image holds {nan} NaN and {bad - nan} infinite voxels of {image.size}; replace them first"
             )
-        largest = float(xp.abs(image).max())
+        largest = max(abs(float(low)), abs(float(high)))
         if largest > np.finfo(np.float32).max:
             raise InputError(f"the image holds a value of {largest:g}, beyond float32; rescale it first")
-    low, high = image.min(), image.max()
     if low == high:
         raise InputError(
             f"the image is constant (every voxel is {float(low):g}): there is nothing to segment"

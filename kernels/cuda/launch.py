@@ -3,10 +3,16 @@
 import sys
 import threading
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numba import config, cuda
+
+from fastseg.kernels.cuda.direct import Direct
+from fastseg.kernels.cuda.direct import possible as direct_is_possible
+from fastseg.kernels.cuda.numpy_names import bridge
+
+bridge()
 
 _BLOCK = (32, 4, 2)
 _configuring = threading.Lock()
@@ -29,6 +35,11 @@ def as_int64(*values):
     return tuple(np.int64(v) for v in values)
 
 
+def _integers(numbers):
+    """Of a grid or a block: NumPy's integers are refused by the driver's library."""
+    return tuple(map(int, numbers)) if isinstance(numbers, tuple) else int(numbers)
+
+
 def device(function):
     """A voxel function that takes arrays, for use in a kernel.
 
@@ -49,7 +60,6 @@ def _stream_of(number):
     return cuda.external_stream(number)
 
 
-@lru_cache(maxsize=16)
 def _is_volta(device):
     return device.compute_capability < (7, 5)
 
@@ -86,12 +96,20 @@ class Kernel:
         self.compiled = cuda.jit(function)
         limited = registers is not None and not config.ENABLE_CUDASIM
         self.limited = cuda.jit(function, max_registers=registers) if limited else None
+        self.direct = Direct(self._for_this_device) if direct_is_possible() else None
+
+    def _for_this_device(self):
+        limited = self.limited is not None and not _is_volta(cuda.get_current_device())
+        return self.limited if limited else self.compiled
 
     def __getitem__(self, launch):
         grid, block, *more = launch
-        shared = more[0] if more else 0
+        grid, block, shared = _integers(grid), _integers(block), more[0] if more else 0
         if config.ENABLE_CUDASIM:
             return self.compiled[grid, block, 0, shared]
-        limited = self.limited is not None and not _is_volta(cuda.get_current_device())
+        cupy = sys.modules.get("cupy")
+        if self.direct is not None and cupy is not None:
+            stream, device = cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice()
+            return partial(self.direct.launch, (grid, block, shared), stream, device)
         with _small_grids_allowed():
-            return (self.limited if limited else self.compiled)[grid, block, current_stream(), shared]
+            return self._for_this_device()[grid, block, current_stream(), shared]

@@ -5,6 +5,8 @@ import sys
 import numpy as np
 from numba import config, cuda
 
+from fastseg.kernels.cuda.direct import View, possible
+
 
 def library_of(array):
     """The module that an array comes from, CuPy or, in Numba's simulator, NumPy: its allocations share one pool."""
@@ -12,14 +14,15 @@ def library_of(array):
 
 
 def views(*arrays):
-    """Arrays as kernels take them at least cost.
+    """Arrays as kernels take them at least cost, however often they are launched with them.
 
-    Numba looks at a foreign array anew in every launch, and waits for its stream each time. A view made once is passed
-    on as it is: kernels join the stream of CuPy (`launch.Kernel`), which keeps the order. The simulator takes NumPy's.
+    Where Numba launches, it looks at a foreign array anew in every launch, and waits for its stream each time. A view
+    made once is passed on as it is: kernels join the stream of CuPy (`launch.Kernel`), which keeps the order. The
+    simulator takes NumPy's.
     """
     if config.ENABLE_CUDASIM:
         return arrays if len(arrays) > 1 else arrays[0]
-    found = tuple(cuda.as_cuda_array(array, sync=False) for array in arrays)
+    found = tuple(View(a) if possible() else cuda.as_cuda_array(a, sync=False) for a in arrays)
     return found if len(found) > 1 else found[0]
 
 

@@ -9,6 +9,7 @@ from scipy import ndimage as ndi
 import fastseg
 from fastseg.arrays import parse_device, to_device, to_host
 from fastseg.arrays.device import cuda_devices, why_no_cuda
+from fastseg.errors import InputError
 from fastseg.operators.functions import function_of
 from fastseg.workflow.load import library_names
 from fastseg.workflow.segment import segment
@@ -196,3 +197,14 @@ def test_tiles_on_the_gpu_give_the_same_mask() -> None:
     array, _ = stack("nuclei")
     whole = segment(array, "sec61b", "cuda")
     np.testing.assert_array_equal(segment(array, "sec61b", "cuda", tile=(20, 64, 70)), whole)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_no_workflow_can_segment_is_refused(value: float) -> None:
+    """One such voxel is enough, wherever it is; CuPy finds extremes in its own way."""
+    array = _given("image", SHAPES[0])
+    for place in ((0, 0, 0), (3, 17, 20), (6, 32, 44)):
+        broken = array.copy()
+        broken[place] = value
+        with pytest.raises(InputError, match="1 NaN and 0" if np.isnan(value) else "0 NaN and 1 inf"):
+            segment(broken, "rab5a", "cuda")
