@@ -16,7 +16,7 @@ from bench.arrays import Shape, load
 from bench.cases import UNDEFINED_ORDER, UNDEFINED_TOLERANCE
 from bench.compare import compare
 from bench.lineup import FASTSEG, REFERENCE
-from bench.machine import ROOT
+from bench.machine import ROOT, module_path
 from bench.runner import Effort, summary
 
 RESULT = "_struct_segmentation.tiff"
@@ -64,7 +64,7 @@ def reference_command(python: Path, workflow: str, file: Path, output: Path) -> 
 
 def run(command: list[str], limit_s: float) -> Finished:
     """Run a command to its end, or end it after `limit_s` seconds."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": module_path(command[0])}
     with tempfile.TemporaryFile("w+") as log:
         started = perf_counter()
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)

@@ -1,11 +1,10 @@
 """Who runs: a process for each contender that this machine can offer."""
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
-from bench.machine import ROOT
+from bench.machine import module_path
 from bench.protocol import Worker
 
 FASTSEG = "fastseg"
@@ -41,7 +40,7 @@ def lineup(device: str, peers: Path | None, monai: Path | None = None) -> dict[s
     if importlib.util.find_spec("torch") is not None:
         found[LOOP] = Worker(own, "network_loop")
         if monai is not None:
-            path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{monai}"}
+            path = {"PYTHONPATH": module_path(own, monai)}
             found[MONAI] = Worker(own, "sliding_window", path)
             found[MONAI_LARGE] = Worker(own, "sliding_window_large", path)
     if device == "cuda":

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +23,12 @@ def processor() -> str:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def module_path(python: str | Path = sys.executable, *more: str | Path) -> str:
+    """PYTHONPATH of a process that imports this project; what was asked for here holds for the same interpreter only."""
+    inherited = os.environ.get("PYTHONPATH", "") if str(python) == sys.executable else ""
+    return os.pathsep.join(str(part) for part in (ROOT, *more, inherited) if str(part))
 
 
 def folder_of(device: str) -> Path:

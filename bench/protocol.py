@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bench.machine import ROOT
+from bench.machine import ROOT, module_path
 
 LOGS = ROOT / ".cache" / "bench" / "logs"
 
@@ -33,7 +33,7 @@ class Worker:
     def __init__(self, python: str | Path, contender: str, variables: dict[str, str] | None = None) -> None:
         self.contender = contender
         self._command = [str(python), "-m", "bench.worker", contender]
-        self._variables = {**os.environ, "PYTHONPATH": str(ROOT), **(variables or {})}
+        self._variables = {**os.environ, "PYTHONPATH": module_path(python), **(variables or {})}
         self._process: subprocess.Popen[str] | None = None
         self._inputs: list[str] = []
 

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 import fastseg
-from bench.machine import ROOT, folder_of, processor
+from bench.machine import folder_of, processor
 from fastseg.arrays import usable_cores
 from fastseg.tiling.executors import Executor, Serial, Threads
 from fastseg.types import Box
@@ -88,7 +88,7 @@ def separate_processes(workers: int) -> Iterator[tuple[str, psutil.Process]]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder) / "scheduler.json"
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-        quiet["env"] = {**os.environ, "PYTHONPATH": str(ROOT)}  # workers import this module
+        quiet["env"] = {**os.environ, "PYTHONPATH": module_path()}  # workers import this module
 
         def start(*arguments: str) -> psutil.Popen:
             command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]

@@ -15,7 +15,7 @@ from fastseg.types import Array, Box
 class Volume(ABC):
     """A voxel grid that is read and written by boxes. Reading never copies more than the box."""
 
-    # no protocol: what a task is given is told apart dozens of times a stack, which costs more with one than a small task
+    # no protocol: what tasks are given is told apart dozens of times a stack, which takes a millisecond with one
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]: ...

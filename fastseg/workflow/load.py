@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
@@ -140,7 +140,7 @@ def get_workflow(name: str | Path | Workflow) -> Workflow:
     return _from_the_library(found)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _from_the_library(name: str) -> Workflow:
     """Read once in a process: parsing takes several milliseconds, as long as a GPU takes for a stack."""
     if not name.startswith(LEGACY_PREFIX):

@@ -22,17 +22,18 @@ class View:
     ----------
     array : cupy.ndarray
         Kept until the launch.
-    shape : tuple of int
+    shape, size
+        Of the array.
     key : tuple
         Equal for arrays that Numba gives the same type.
     flat : tuple of int
         What a kernel is handed.
     """
 
-    __slots__ = ("array", "flat", "key", "shape")
+    __slots__ = ("array", "flat", "key", "shape", "size")
 
     def __init__(self, array):
-        self.array, self.shape = array, array.shape
+        self.array, self.shape, self.size = array, array.shape, array.size
         self.key = (array.dtype.char, array.ndim, bool(array.flags.c_contiguous))
         self.flat = (0, 0, array.size, array.itemsize, array.data.ptr, *array.shape, *array.strides)
 

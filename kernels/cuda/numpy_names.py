@@ -8,7 +8,7 @@ from numba import config
 
 
 def bridge():
-    """Import the part of numba-cuda that names ``numpy.row_stack``, which NumPy 2.5 has removed (numba-cuda up to 0.30).
+    """Import the part of numba-cuda (up to 0.30) that names ``numpy.row_stack``, which NumPy 2.5 has removed.
 
     It is imported when the first kernel is made, and fails there. NumPy has the name for that moment only.
     """

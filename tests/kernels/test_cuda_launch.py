@@ -198,3 +198,27 @@ def test_every_kernel_is_launched_so() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.jit" and path.stem != "launch":
                 assert [k.arg for k in node.keywords] == ["device"], f"{path.name}: line {node.lineno}"
     assert kernels > 60
+
+
+def test_launchers_ask_views_for_nothing_that_they_lack() -> None:
+    """Where there is a device, `views` gives no arrays: the simulator cannot see what is asked of them."""
+    asked = set()
+    for path in sorted(ROOT.glob("*.py")):
+        functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+        for function in functions:
+            targets = [
+                target
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("views(")
+                for target in node.targets
+            ]
+            names = {n.id: t.lineno for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+            lists = {t.id for t in targets if isinstance(t, ast.Name)}
+            for node in ast.walk(function):
+                owner = getattr(node, "value", None)
+                if isinstance(owner, ast.Name) and node.lineno > names.get(owner.id, node.lineno):
+                    if isinstance(node, ast.Attribute):
+                        asked.add(node.attr)
+                    elif isinstance(node, ast.Subscript):
+                        assert owner.id in lists, f"{path.name}: line {node.lineno}"
+    assert asked == {"shape", "size"}
