@@ -26,7 +26,7 @@ def cores() -> int:
 
 
 def module_path(python: str | Path = sys.executable, *more: str | Path) -> str:
-    """PYTHONPATH of a process that imports this project; what was asked for here holds for the same interpreter only."""
+    """PYTHONPATH of a process that imports this project; what is set here holds for the same interpreter only."""
     inherited = os.environ.get("PYTHONPATH", "") if str(python) == sys.executable else ""
     return os.pathsep.join(str(part) for part in (ROOT, *more, inherited) if str(part))
 
