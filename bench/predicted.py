@@ -67,10 +67,8 @@ KERNELS: dict[str, Kernel] = {
     "counting.wide_histogram": Kernel("256 bins, range beyond float32", _BOX, 4, 50),
     "counting.upper": Kernel("upper halves of the values' bits", _BOX, 4, 42),
     "counting.lower": Kernel("lower halves, given two upper ones", _BOX, 4, 90),
-    "gaussian_unrolled.smooth": Kernel("Gaussian along three axes, code for its radii", _TILE, 8, 150),
-    "gaussian_unrolled.laplacian": Kernel("Laplacian of Gaussian, code for its radius", _TILE, 8, 300),
-    "gaussian.smooth": Kernel("Gaussian along three axes, radii over 8", _TILE, 8, 480, "20 496 at sigma 1"),
-    "gaussian.laplacian": Kernel("Laplacian of Gaussian, likewise", _TILE, 8, 1100, "46 848 at sigma 1"),
+    "gaussian.smooth": Kernel("Gaussian along three axes", _TILE, 8, 480, "20 496 at sigma 1"),
+    "gaussian.laplacian": Kernel("Laplacian of Gaussian", _TILE, 8, 1100, "46 848 at sigma 1"),
     "gaussian.along": Kernel(
         "correlation along x, wide kernels", "32 x 8, 4 voxels", 8, 350, "6 016 at radius 30"
     ),
@@ -136,8 +134,6 @@ KERNELS: dict[str, Kernel] = {
 }
 
 NAMES = {
-    "smooth, unrolled": "gaussian_unrolled.smooth",
-    "laplacian, unrolled": "gaussian_unrolled.laplacian",
     "smooth": "gaussian.smooth",
     "laplacian": "gaussian.laplacian",
     "along": "gaussian.along",
@@ -204,11 +200,11 @@ _DIFFUSION = [
     *(Pass(f"diffusion.{name}", 10) for name in ("gradient", "inverse", "step")),
 ]
 _FILAMENTS = _passes(
-    "gaussian_unrolled.smooth",
+    "gaussian.smooth",
     *(f"vesselness.{name}" for name in ("fill", "eigen_3d", "from_order", "response")),
     "CuPy",
 )
-_PLANE = ("gaussian_unrolled.smooth", *(f"vesselness.{name}" for name in ("fill", "eigen_2d", "from_order")))
+_PLANE = ("gaussian.smooth", *(f"vesselness.{name}" for name in ("fill", "eigen_2d", "from_order")))
 _FILAMENTS_BY_PLANE = [
     *_passes("CuPy, maximum", "CuPy, copy", *_PLANE, "vesselness.response", "CuPy"),
     *_passes(*_PLANE, share=1 / FIELD[0]),  # the projection beside the planes
@@ -218,12 +214,12 @@ WORKFLOWS: dict[str, list[Pass]] = {
     "rab5a": [
         *_EXTREMES,
         *_EXTREMES,
-        *_passes("statistics.stretch", "gaussian_unrolled.smooth", "gaussian_unrolled.laplacian", "CuPy"),
+        *_passes("statistics.stretch", "gaussian.smooth", "gaussian.laplacian", "CuPy"),
         *_BY_PLANE,
         *_SIZE_FILTER,
     ],
-    "tjp1": [*_STRETCH, Pass("gaussian_unrolled.smooth"), *_FILAMENTS, *_SIZE_FILTER],
-    "tomm20": [*_STRETCH, Pass("gaussian_unrolled.smooth"), *_FILAMENTS_BY_PLANE, *_SIZE_FILTER],
+    "tjp1": [*_STRETCH, Pass("gaussian.smooth"), *_FILAMENTS, *_SIZE_FILTER],
+    "tomm20": [*_STRETCH, Pass("gaussian.smooth"), *_FILAMENTS_BY_PLANE, *_SIZE_FILTER],
     "actb": [*_STRETCH, *_DIFFUSION, *_FILAMENTS, *_FILAMENTS, Pass("CuPy, or"), *_SIZE_FILTER],
     "sec61b": [
         *_STRETCH,

@@ -59,14 +59,17 @@ class Worker:
             If the process reports an error, dies or takes longer than `limit`.
         """
         if self._process is None:
-            self._start()
+            self.start()
             if self._inputs and request["do"] != "load":
                 self._exchange({"do": "load", "inputs": self._inputs}, None)
         if request["do"] == "load":
             self._inputs = request["inputs"]
         return self._exchange(request, limit)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process without waiting for it; without effect if it runs."""
+        if self._process is not None:
+            return
         LOGS.mkdir(parents=True, exist_ok=True)
         with (LOGS / f"{self.contender}.log").open("a") as log:
             self._process = subprocess.Popen(

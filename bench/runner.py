@@ -36,8 +36,6 @@ class Effort:
         Whether peak memory and compilation are measured.
     first_in : tuple of str
         Groups whose compilation is measured; empty for all.
-    first_counts : bool
-        Whether the first call is taken for one like the others. Not on a CUDA device, where it waits for compilers.
     """
 
     repeats: int = 5
@@ -46,7 +44,6 @@ class Effort:
     memory: bool = True
     first: bool = True
     first_in: tuple[str, ...] = ()
-    first_counts: bool = True
 
 
 def summary(seconds: list[float]) -> dict[str, Any]:
@@ -90,6 +87,8 @@ class Runner:
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Everything about a case: a row of the results."""
+        for worker in self.workers.values():  # all of them at once: libraries take long to import
+            worker.start()
         inputs = [str(path_of(name, case.shape)) for name in case.inputs]
         entries: dict[str, dict[str, Any]] = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +155,7 @@ class Runner:
         seconds: dict[str, list[float]] = {name: [] for name in running}
         for _ in range(self.effort.repeats):
             for name in list(running):
-                spent = sum(seconds[name]) + entries[name]["untimed_s"] * self.effort.first_counts
+                spent = sum(seconds[name]) + entries[name]["untimed_s"]
                 if spent > self.effort.budget_s:
                     continue
                 try:

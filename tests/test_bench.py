@@ -35,6 +35,9 @@ class FakeWorker:
     def __init__(self, name: str, answer: Any, calls: list[str], seconds: float = 1.0) -> None:
         self.name, self.answer, self.calls, self.seconds = name, answer, calls, seconds
 
+    def start(self) -> None:
+        pass
+
     def ask(self, limit: float | None = None, **request: Any) -> dict[str, Any]:
         if request["do"] == "hello":
             return {"operations": ["remove_small_objects"], "versions": {"it": "1"}}

@@ -63,6 +63,9 @@ class Weighed:
     def __init__(self, alone: bool, asked: list[str]) -> None:
         self.alone, self.asked = alone, asked
 
+    def start(self) -> None:
+        pass
+
     def ask(self, limit: float | None = None, **request: Any) -> dict[str, Any]:
         if request["do"] == "hello":
             return {"operations": ["workflow"], "versions": {}, "weighed_alone": self.alone}

@@ -185,10 +185,15 @@ def stages(nodes: Sequence[Node], wanted: Iterable[str], fuse: bool = True) -> l
     level = levels(nodes, ())
     groups: dict[tuple[Any, ...], list[Node]] = {}
     order = {node.name: i for i, node in enumerate(nodes)}
+    by_name = {node.name: node for node in nodes}
+    users: dict[str, set[str]] = {}
+    for node in nodes:
+        for name in node.inputs:
+            users.setdefault(name, set()).add(node.name)
     for node in nodes:
         key: tuple[Any, ...] = (level[node.name], order[node.name])
         if fuse and fusible(node):
-            key = (level[node.name], -1, _shape_class(node, nodes))
+            key = (level[node.name], -1, _shape_class(node, by_name))
         groups.setdefault(key, []).append(node)
     found = [
         Stage(group, planes=any(isinstance(n.rule, Local) and n.rule.planes for n in group))
@@ -196,18 +201,17 @@ def stages(nodes: Sequence[Node], wanted: Iterable[str], fuse: bool = True) -> l
     ]
     asked = set(wanted)
     for stage in found:
-        _complete(stage, nodes, asked)
+        _complete(stage, users, asked)
     return found
 
 
-def _shape_class(node: Node, nodes: Sequence[Node]) -> str:
+def _shape_class(node: Node, by_name: Mapping[str, Node]) -> str:
     """A name shared by nodes whose volumes have one shape: the last ancestor that may have changed it."""
-    by_name = {n.name: n for n in nodes}
     name = node.inputs[0]
     while True:
         source = by_name.get(name)
         if source is None or not isinstance(source.rule, Local) or not fusible(source):
-            return name if source is None or _changes_shape(source) else _shape_class(source, nodes)
+            return name if source is None or _changes_shape(source) else _shape_class(source, by_name)
         name = source.inputs[0]
 
 
@@ -216,14 +220,14 @@ def _changes_shape(node: Node) -> bool:
     return (isinstance(rule, Local) and not fusible(node)) or (isinstance(rule, Reduce) and rule.volume)
 
 
-def _complete(stage: Stage, nodes: Sequence[Node], asked: set[str]) -> None:
+def _complete(stage: Stage, users: Mapping[str, set[str]], asked: set[str]) -> None:
     """Fill in what a stage reads and writes, and how far beyond the core each result is needed."""
     inside = {node.name for node in stage.nodes}
-    outside = {base(i) for node in nodes if node.name not in inside for i in node.inputs if base(i) == i}
     stage.writes = tuple(
         node.name
         for node in stage.nodes
-        if (node.name in asked or node.name in outside or not fusible(node)) and not _gives_value(node)
+        if (node.name in asked or users.get(node.name, inside) - inside or not fusible(node))
+        and not _gives_value(node)
     )
     growth: dict[str, Halo] = {node.name: (0, 0, 0) for node in stage.nodes}
     reads: dict[str, Halo] = {}

@@ -232,14 +232,18 @@ class Runner:
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
-        """PyTorch rounds the inputs of convolutions to 10 bits on GPUs (TF32) unless told otherwise."""
+        """PyTorch rounds the inputs of convolutions to 10 bits on GPUs (TF32) unless told otherwise.
+
+        cuDNN is not asked to try all its algorithms, which is won back over many patches of one size: a stack is few,
+        each as large as the memory allows.
+        """
         if self.device.kind == "cpu":
             yield
             return
         backend: Any = torch.backends.cudnn
         with (
             torch.cuda.device(self._torch_device),
-            backend.flags(enabled=True, benchmark=True, allow_tf32=self.precision == "tf32"),
+            backend.flags(enabled=True, benchmark=False, allow_tf32=self.precision == "tf32"),
         ):
             yield
 

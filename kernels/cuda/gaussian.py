@@ -22,14 +22,11 @@ there its ``2 radius + 1`` double products a voxel and axis, not memory, take th
 
 The Laplacian needs 7 sums along lines instead of 9: with A smoothed and B bent within the plane it is the bent A plus
 the smoothed B along z. Whether a filter runs in one pass depends on its radii alone, never on the image or a tile.
-Kernels as narrow as nearly all are run in one pass too, with code for their radii (`gaussian_unrolled`).
 """
 
 import numpy as np
 from numba import cuda, float32
 
-from fastseg.kernels.cuda import gaussian_unrolled as unrolled
-from fastseg.kernels.cuda.gaussian_unrolled import load_plane
 from fastseg.kernels.cuda.launch import Kernel, device
 from fastseg.kernels.cuda.memory import library_of, views
 from fastseg.kernels.cuda.places import NONE, ONE, U, unsigned_3
@@ -92,6 +89,20 @@ def smooth_kernel(image, wz, wy, wx, planes, rows, columns, high, chunk, out):
             j += DOWN
         position += ONE
         newest = newest + ONE if newest + ONE < ring else NONE
+
+
+@cuda.jit(device=True)
+def load_plane(image, plane, rows, columns, top, left, last_row, last_column, shared, wide, tall):
+    """The part of a plane that a tile needs, with its border."""
+    tx, ty = U(cuda.threadIdx.x), U(cuda.threadIdx.y)
+    i = tx
+    while i < wide:
+        column = U(columns[min(left + i, last_column)])
+        j = ty
+        while j < tall:
+            shared[j * wide + i] = image[plane, U(rows[min(top + j, last_row)]), column]
+            j += DOWN
+        i += ACROSS
 
 
 @cuda.jit(device=True)
@@ -288,7 +299,7 @@ def rows_of_tile(rz, ry, rx, images=1):
     return next((n for n in _ROWS if shared_bytes(n, rz, ry, rx, images) <= _SHARED), None)
 
 
-def _tiles(shape, high, shared=0):
+def _tiles(shape, high, shared):
     """Grid and block of one pass, and the planes of a block."""
     depth, height, width = shape
     columns, lines = _pieces(width, int(ACROSS)), _pieces(height, high)
@@ -318,13 +329,6 @@ def _across_lines(stack, axis, weights, sources, out, factor=_UNCHANGED, add=Fal
 def smooth(image, wz, wy, wx, planes, rows, columns, out):
     """Correlate with a symmetric kernel along each axis."""
     radii = wz.size - 1, wy.size - 1, wx.size - 1
-    narrow = unrolled.smooth(*radii)
-    if narrow is not None:
-        kernel, high = narrow
-        launch, chunk = _tiles(image.shape, high)
-        arrays = views(image, wz, wy, wx, planes, rows, columns, out)
-        kernel[launch](*arrays[:-1], chunk, arrays[-1])
-        return
     high = rows_of_tile(*radii)
     if high is not None:
         launch, chunk = _tiles(image.shape, high, shared_bytes(high, *radii))
@@ -347,13 +351,6 @@ def smooth(image, wz, wy, wx, planes, rows, columns, out):
 def laplacian(image, smoothing, curvature, volume, factor, planes, rows, columns, out):
     """Sum of the second Gaussian derivatives along z (with `volume`), y and x, times a factor."""
     radius = smoothing.size - 1
-    narrow = unrolled.laplacian(radius, bool(volume))
-    if narrow is not None:
-        kernel, high = narrow
-        launch, chunk = _tiles(image.shape, high)
-        arrays = views(image, smoothing, curvature, planes, rows, columns, out)
-        kernel[launch](*arrays[:3], factor, *arrays[3:6], chunk, arrays[6])
-        return
     rz, images = (radius, 2) if volume else (0, 2)
     high = rows_of_tile(rz, radius, radius, images)
     if high is not None:

@@ -6,7 +6,7 @@ Run by ``python -m tests.kernels.simulated``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -31,34 +31,14 @@ def _gaussian_tables(shape: tuple[int, ...], radii: Any, mode: str) -> list[np.n
     return [_sources(n, r, mode).astype(np.int32) for n, r in zip(shape, radii, strict=True)]
 
 
-@contextmanager
-def small_gaussian(shared: int, narrow: int = 8) -> Iterator[None]:
-    """Blocks of 4 x 2 threads, tiles of 4 or 2 rows, and 2 planes or more to a block.
-
-    Code for given radii up to `narrow`, then in one pass with so much shared memory, then axis by axis.
-    """
-    from fastseg.kernels.cuda import gaussian, gaussian_unrolled
-
-    four, two = np.uint64(4), np.uint64(2)
-    small = {"ACROSS": four, "DOWN": two}
-    caches = gaussian_unrolled.smooth, gaussian_unrolled.laplacian
-    with (
-        patch.multiple(gaussian, _SHARED=shared, _ROWS=(4, 2), _PLANES=2, _BLOCKS=4, **small),
-        patch.multiple(gaussian_unrolled, _ACROSS=4, _DOWN=2, _WIDEST=narrow, **small),
-    ):
-        for cache in caches:
-            cache.cache_clear()
-        yield
-    for cache in caches:
-        cache.cache_clear()
-
-
-WAYS = ((0, 8), (48 << 10, -1), (0, -1))
-"""Of running a Gaussian filter: `small_gaussian`'s arguments."""
+def small_gaussian(cuda: Any, shared: int) -> Any:
+    """Blocks of 4 x 2 threads, tiles of 4 or 2 rows, and 2 planes or more to a block."""
+    sizes = {"ACROSS": np.uint64(4), "DOWN": np.uint64(2), "_ROWS": (4, 2), "_PLANES": 2, "_BLOCKS": 4}
+    return patch.multiple(cuda, _SHARED=shared, **sizes)
 
 
 def gaussian() -> None:
-    """In every way, beside SciPy in float64."""
+    """In one pass and axis by axis, beside SciPy in float64."""
     from scipy import ndimage as ndi
 
     from fastseg.arrays.filters import _half_kernel, float32_weights
@@ -69,15 +49,14 @@ def gaussian() -> None:
         ((0.0, 0.5, 1.2), "reflect"),
         ((0.0, 0.0, 0.0), "nearest"),
     )
-    for way in WAYS:
+    for shared, cases in ((48 << 10, (three, two, none)), (0, (three, two))):
         for shape in SHAPES:
-            for sigmas, mode in (three, two) if way == (0, -1) else (three, two, none):
+            for sigmas, mode in cases:
                 image = _image(shape)
                 weights = [float32_weights(_half_kernel(float(s), 0, 3.0)) for s in sigmas]
                 out = np.full_like(image, np.nan)
-                with small_gaussian(*way):
-                    assert (cuda.rows_of_tile(1, 1, 1) is None) == (way[0] == 0)
-                    assert (cuda.unrolled.smooth(1, 1, 1) is None) == (way[1] < 1)
+                with small_gaussian(cuda, shared):
+                    assert (cuda.rows_of_tile(1, 1, 1) is None) == (shared == 0)
                     tables = _gaussian_tables(shape, [w.size - 1 for w in weights], mode)
                     cuda.smooth(image, *weights, *tables, out)
                 expected = ndi.gaussian_filter(image.astype(np.float64), sigmas, mode=mode, truncate=3.0)
@@ -85,19 +64,19 @@ def gaussian() -> None:
 
 
 def laplacian() -> None:
-    """In every way, beside SciPy in float64."""
+    """In one pass and axis by axis, beside SciPy in float64."""
     from scipy import ndimage as ndi
 
     from fastseg.arrays.filters import _half_kernel, float32_weights
     from fastseg.kernels.cuda import gaussian as cuda
 
-    for way in WAYS:
+    for shared in (48 << 10, 0):
         for shape in SHAPES:
             for volume in (True, False):
                 image = _image(shape)
                 smoothing, curvature = (float32_weights(_half_kernel(0.6, order, 4.0)) for order in (0, 2))
                 out = np.full_like(image, np.nan)
-                with small_gaussian(*way):
+                with small_gaussian(cuda, shared):
                     tables = _gaussian_tables(shape, [smoothing.size - 1] * 3, "reflect")
                     cuda.laplacian(image, smoothing, curvature, volume, np.float32(-2), *tables, out)
                 axes = (0, 1, 2) if volume else (1, 2)

@@ -130,14 +130,14 @@ def launches_of_workflows() -> None:
     """The launches that times are predicted from are those of whole workflows, whose masks equal the CPU's."""
     from bench.phantom import phantom
     from bench.predicted import WORKFLOWS, launches_of
-    from fastseg.kernels.cuda import diffusion, statistics
+    from fastseg.kernels.cuda import diffusion, gaussian, statistics
     from fastseg.workflow.load import get_workflow
     from fastseg.workflow.run import run_workflow
 
     counts = phantom((2, 5, 15), 3)
     with ExitStack() as patched:
         for enter in (
-            small_gaussian(48 << 10),
+            small_gaussian(gaussian, 48 << 10),
             small_boxes(statistics),
             small_diffusion(diffusion),
         ):

@@ -80,19 +80,11 @@ class Shared:
         return self.arrays[line]
 
 
-class Local:
-    """Memory of a thread, or its registers."""
-
-    def array(self, shape: Any, dtype: Any) -> np.ndarray:
-        kind = np.dtype(str(dtype))
-        return np.full(int(np.prod(shape)) * kind.itemsize, _RUBBISH, np.uint8).view(kind).reshape(shape)
-
-
 class Cuda:
     """What a kernel knows as ``cuda`` while it runs."""
 
     def __init__(self) -> None:
-        self.atomic, self.shared, self.local = Atomic(), Shared(), Local()
+        self.atomic, self.shared = Atomic(), Shared()
         self.blockIdx = self.threadIdx = self.blockDim = self.gridDim = Place(0)
         self.turns: Turns | None = None
 

@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
 
 
 def _known() -> set[str]:
-    filters = {NAMES[name.partition(" (")[0]] for name in test_ptx_filters.kernels()}
+    filters = {NAMES[name] for name in test_ptx_filters.kernels()}
     return filters | {name for name in test_ptx_objects.kernels() if not name.endswith(" (wide)")}
 
 

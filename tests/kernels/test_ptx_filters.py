@@ -11,24 +11,6 @@ from tests.kernels.ptx import assemble, capabilities, doubles_in, ptx_of, why_no
 pytestmark = pytest.mark.skipif(bool(why_no_compiler()), reason=why_no_compiler() or "never")
 
 
-def _unrolled(image: Any, weights: Any, tables: Any, count: Any, number: Any) -> dict[str, Any]:
-    """Code for the radii of sigma 1, and for the widest of every kind."""
-    from fastseg.kernels.cuda import gaussian_unrolled as unrolled
-
-    found = {}
-    for radii in ((3, 3, 3), (0, 3, 3), (8, 8, 8), (0, 8, 8)):
-        each = unrolled.rows_of_thread(*radii)
-        name = "smooth, unrolled" + ("" if radii == (3, 3, 3) else f" {radii}")
-        arguments = (image, *[weights] * 3, *tables, count, image)
-        found[name] = (unrolled.make_smooth(*radii, each), arguments, 0)
-    for radius, volume in ((4, True), (4, False), (8, True), (8, False)):
-        each = unrolled.rows_of_thread(radius if volume else 0, radius, radius, 2)
-        name = "laplacian, unrolled" + ("" if (radius, volume) == (4, True) else f" ({radius}, {volume})")
-        arguments = (image, weights, weights, number, *tables, count, image)
-        found[name] = (unrolled.make_laplacian(radius, volume, each), arguments, 0)
-    return found
-
-
 def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int | None]]:
     """Kernel, argument types, operations in double precision that are meant, and registers it is compiled for."""
     import numba
@@ -47,7 +29,6 @@ def kernels() -> dict[str, tuple[Any, tuple[Any, ...], int, int | None]]:
             (image, weights, weights, yes, f4, *tables, i8, i8, image),
             0,
         ),
-        **_unrolled(image, weights, tables, i8, f4),
         "along": (gaussian.along_kernel, (lines, weights, table, lines), 0),
         "across": (gaussian.across_kernel, (image, weights, table, f4, yes, image), 0),
         "extremes": (statistics.extremes_kernel, (bits, *box, i4, i4, table), 0),
