@@ -171,7 +171,7 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
         "objects": cases.objects(options.size),
         "sizes": cases.sizes(options.size),
         "workflows": cases.workflows(small, library_names()),
-        "unet": cases.networks(options.network_size),
+        "unet": cases.networks(options.network_size, on_device),
     }
     text, whole = ("x".join(str(n) for n in shape) for shape in (small, field))
     every: list[tuple[str, Measure]] = []
@@ -235,6 +235,7 @@ def main() -> None:
         not options.no_first,
         # every process compiles CUDA kernels anew: measured where a whole workflow needs them
         ("resident",) if options.device == "cuda" else (),
+        options.device != "cuda",
     )
     monai = None if options.report or options.list else monai_of(options)
     runner = Runner(lineup(options.device, peers, monai), effort)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -46,38 +47,38 @@ def _relief(shape: Shape) -> np.ndarray:
 
 
 def objects_image(shape: Shape, count: int) -> np.ndarray:
-    """A float32 image with `count` separate bright balls on a faint background.
+    """A float32 image with `count` separate bright ellipsoids on a faint background.
 
-    Their centres form a grid of cells of equal volume; a ball's radius is a third of its cell's smallest side, at most
-    24, so that the balls' share of the volume hardly depends on their number.
+    Their centres form a grid of cells of equal size, of which each takes a third along every axis to either side: they
+    fill 12 to 16 % of the volume, whatever their number.
     """
     per_axis = _grid(shape, count)
     sides = [n / k for n, k in zip(shape, per_axis, strict=True)]
-    radius = min(24.0, min(sides) / 3)
     rng = np.random.default_rng(count)
     image = (10 + 2 * rng.random(shape)).astype(np.float32)
-    reach = int(np.ceil(radius))
-    grid = np.ogrid[tuple(slice(-reach, reach + 1) for _ in shape)]
-    distance = np.sqrt(sum(g.astype(float) ** 2 for g in grid))
-    ball = np.where(distance <= radius, 100 + 100 * (1 - distance / radius), 0).astype(np.float32)
+    reach = [int(np.ceil(side / 3)) for side in sides]
+    grid = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    distance = np.sqrt(sum((3 * g / side) ** 2 for g, side in zip(grid, sides, strict=True)))
+    ball = np.where(distance <= 1, 100 + 100 * (1 - distance), 0).astype(np.float32)
     cells = np.stack(np.unravel_index(np.arange(np.prod(per_axis)), per_axis), axis=1)[:count]
     for cell in cells:
         centre = [int((c + 0.5) * s) for c, s in zip(cell, sides, strict=True)]
-        low = [max(0, c - reach) for c in centre]
-        high = [min(n, c + reach + 1) for c, n in zip(centre, shape, strict=True)]
+        low = [max(0, c - r) for c, r in zip(centre, reach, strict=True)]
+        high = [min(n, c + r + 1) for c, r, n in zip(centre, reach, shape, strict=True)]
         part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        piece = tuple(slice(a - c + reach, b - c + reach) for a, b, c in zip(low, high, centre, strict=True))
+        piece = tuple(
+            slice(a - c + r, b - c + r) for a, b, c, r in zip(low, high, centre, reach, strict=True)
+        )
         image[part] += ball[piece] * np.float32(rng.uniform(0.8, 1.2))
     return image
 
 
 def _grid(shape: Shape, count: int) -> tuple[int, ...]:
+    """Cells along every axis: nearly cubes, and hardly more than there are objects."""
     side = (np.prod(shape) / count) ** (1 / len(shape))
-    per_axis = [max(1, round(n / side)) for n in shape]
-    while np.prod(per_axis) < count:
-        widest = int(np.argmax([n / k for n, k in zip(shape, per_axis, strict=True)]))
-        per_axis[widest] += 1
-    return tuple(per_axis)
+    near = [range(max(1, round(n / side) - 1), round(n / side) + 3) for n in shape]
+    enough = [cells for cells in product(*near) if np.prod(cells) >= count]
+    return min(enough, key=lambda cells: (np.prod(cells), np.ptp([n / k for n, k in zip(shape, cells)])))
 
 
 MAKERS: dict[str, Callable[[Shape], np.ndarray]] = {

@@ -220,7 +220,7 @@ def workflows(shape: Shape, names: list[str]) -> list[Case]:
     ]
 
 
-def networks(shape: Shape) -> list[Case]:
+def networks(shape: Shape, on_device: bool = False) -> list[Case]:
     """Predictions with published networks; those of `unet_xy`, which cost more, on half the rows and columns.
 
     The default patches begin at multiples of the pooling stride, which moves values beside the reference's: only with
@@ -233,6 +233,7 @@ def networks(shape: Shape) -> list[Case]:
             ("", {"mode": "aligned"}, 1e-4, 2),
             (", bfloat16", {"mode": "aligned", "precision": "bfloat16"}, 2e-2, 0),
             (", reference's patches", {"mode": "compat"}, 1e-4, 0),
+            *([(", tf32", {"mode": "aligned", "precision": "tf32"}, 2e-2, 0)] if on_device else []),
         ):
             name = f"prediction {network}{what}"
             loose = {LOOP: 1.0} if parameters["mode"] == "aligned" else {}

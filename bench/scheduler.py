@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 import fastseg
-from bench.machine import folder_of, processor
+from bench.machine import folder_of, module_path, processor
 from fastseg.arrays import usable_cores
 from fastseg.tiling.executors import Executor, Serial, Threads
 from fastseg.types import Box

@@ -20,6 +20,7 @@ from bench.contenders import cuda
 from bench.contenders.composition import Composition
 from bench.contenders.eigenvalues import of_2x2, of_3x3
 from bench.lineup import FASTSEG, REFERENCE, lineup
+from bench.machine import module_path
 from bench.protocol import Worker, WorkerError
 from bench.runner import Effort, Runner
 from bench.smoke import smoke
@@ -90,6 +91,21 @@ def test_contenders_take_turns_and_slow_ones_leave() -> None:
     found = measured(workers, Effort(repeats=3, budget_s=15, memory=False, first=False))
     assert calls == [FASTSEG, "slow", "slowest", FASTSEG, "slow", FASTSEG, FASTSEG]
     assert (found["slow"]["calls"], found["slowest"]["calls"], found["slowest"]["median_s"]) == (1, 1, 50)
+
+
+def test_a_first_call_that_waits_for_compilers_leaves_the_others_their_turns() -> None:
+    calls: list[str] = []
+    workers = {FASTSEG: FakeWorker(FASTSEG, np.ones(SHAPE, bool), calls, seconds=10)}
+    for counts, runs in ((True, 1), (False, 2)):
+        effort = Effort(repeats=5, budget_s=15, memory=False, first=False, first_counts=counts)
+        assert measured(workers, effort)[FASTSEG]["calls"] == runs
+
+
+def test_processes_of_this_interpreter_see_what_it_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/carried")
+    assert module_path().split(os.pathsep) == [str(ROOT), "/carried"]
+    assert module_path(sys.executable, "/monai").split(os.pathsep) == [str(ROOT), "/monai", "/carried"]
+    assert module_path("/peers/bin/python") == str(ROOT)
 
 
 def test_failures_are_kept_and_missing_operations_are_left_out() -> None:

@@ -53,6 +53,6 @@ class ComposedWorkflows(Composition):
     def _stretched_below(self, image: Any, bound: float) -> Any:
         """Stretch to the unit range after voxels above a bound became the minimum."""
         xp = self.xp
-        low = xp.float32(image.min())
+        low = xp.float32(float(image.min()))
         kept = xp.where(image > xp.float32(bound), low, image)
         return (kept - low + xp.float32(1e-8)) / xp.float32(float(kept.max()) - float(low) + 1e-8)

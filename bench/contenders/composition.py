@@ -113,7 +113,7 @@ class Composition(ComposedObjects):
             middle, last = xp.empty_like(best), xp.empty_like(best)
             for start in range(0, image.shape[0], self.slab):
                 self._tubes(smooth, start, xp.float64(sigma) ** 2, middle, last)
-            floor = float(last.min())
+            floor = xp.asarray(last.min(), xp.float64)
             xp.maximum(best, self._response(middle, last, floor), out=best)
         return best
 

@@ -37,6 +37,7 @@ def predict(
     import json
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False  # single precision, as fastseg's default and the CPU's
     module = _ready(network, json.dumps(params or {}), device)
     sizes = model_for(network, params).architecture.sizes
     size_in = tuple(patch or COMPAT_PATCHES[network])

@@ -55,6 +55,7 @@ def predict(
     if mode != "aligned":
         raise NotImplementedError("windows that overlap are averaged, not overwritten")
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.allow_tf32 = False  # single precision, as fastseg's default and the CPU's
     module = _ready(network, json.dumps(params or {}), device)
     window, inner, step = _windows(network, params, image.shape, patch, large)
     margin = [(a - b) // 2 for a, b in zip(window, inner, strict=True)]
