@@ -56,7 +56,9 @@ def _sort_key(bits: int) -> int:
 def _doubled(heap: np.ndarray, size: int) -> np.ndarray:
     """Return a heap of twice the capacity with the same first `size` entries."""
     larger = np.empty((2 * heap.shape[0], 3), dtype=np.int64)
-    larger[:size] = heap[:size]
+    for row in range(size):  # assigning a slice would compile the text of its error too, which takes seconds
+        for column in range(3):
+            larger[row, column] = heap[row, column]
     return larger
 
 
