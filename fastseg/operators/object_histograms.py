@@ -128,9 +128,9 @@ def _histograms_of_runs(block: Block, runs: Runs, tables: Mapping[str, np.ndarra
 
 def without_small(tables: Mapping[str, np.ndarray], params: Any) -> dict[str, np.ndarray]:
     """The tables where objects below ``params.min_size`` voxels are of one value, infinity: they have no histogram."""
-    small = tables["size"] < params.min_size
-    one_value = np.array([np.inf, -np.inf], np.float32)
-    return {**tables, "extremes": np.where(small[:, None], one_value, tables["extremes"])}
+    extremes = tables["extremes"].copy()
+    extremes[tables["size"] < params.min_size] = (np.inf, -np.inf)
+    return {**tables, "extremes": extremes}
 
 
 def _large_of_labels(

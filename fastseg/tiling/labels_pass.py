@@ -55,7 +55,7 @@ class LabelPass:
         number, core = numbered
         local = self.components.local
         numbers = self.components.of_tile(number)
-        earlier = {name: rows[numbers] for name, rows in tables.items()}
+        earlier = {name: rows.take(numbers, axis=0) for name, rows in tables.items()}  # faster than indexing
         if isinstance(local, RunVolume) and table.runs_with is not None:
             return numbers, table.runs_with(self._block(core), local.runs(core), earlier)
         rows = table.chunk(self._block(core), load(local, core, self.ns), len(numbers) - 1, earlier)

@@ -21,6 +21,14 @@ __all__ = ["histograms", "otsu"]
 _BINS = 256
 _ONE = np.int32(1)
 _LAST = np.int32(_BINS - 1)
+_TWO = np.float32(2)
+_WORD, _IN_WORD, _BIT, _TOP = np.uint64(6), np.uint64(63), np.uint64(1), np.uint64(58)
+_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+"""Every six bits in a row of it, from the top, are another number; Leiserson, Prokop, Randall, MIT, 1998."""
+_LOG = np.zeros(64, np.uint8)
+for _k in range(64):
+    _LOG[(int(_DE_BRUIJN) << _k) % 2**64 >> 58] = _k
+_HALF_OF_LARGEST = float(np.finfo(np.float32).max) / 2
 _PIECE = 1 << 17
 """Voxels that are counted together; larger objects are shared out among the threads."""
 _SPARSE = 64
@@ -106,10 +114,9 @@ def _gather(
 def _keep(counts: np.ndarray, words: np.ndarray, first: int, bins: np.ndarray, kept: np.ndarray) -> int:
     """Write the bins that hold voxels from `first` on, and clear them; gives how many. `words` views the counts."""
     at = first
-    each = counts.shape[0] // words.shape[0]
     for j in range(words.shape[0]):
         if words[j] != 0:
-            for k in range(each * j, each * j + each):
+            for k in (2 * j, 2 * j + 1):
                 if counts[k] != 0:
                     bins[at] = k
                     kept[at] = counts[k]
@@ -122,6 +129,30 @@ def _keep(counts: np.ndarray, words: np.ndarray, first: int, bins: np.ndarray, k
 def _add(bins: np.ndarray, counts: np.ndarray) -> None:
     for x in range(bins.shape[0]):
         counts[bins[x]] += 1
+
+
+@inner
+def _keep_few(
+    own: np.ndarray, counts: np.ndarray, marks: np.ndarray, first: int, bins: np.ndarray, kept: np.ndarray
+) -> int:
+    """Count a few voxels and do as `_keep` does, with a bit for each bin that holds some: no other is looked at."""
+    for x in range(own.shape[0]):
+        number = np.uint64(own[x])
+        counts[number] += 1
+        marks[number >> _WORD] |= _BIT << (number & _IN_WORD)
+    at = first
+    for j in range(marks.shape[0]):
+        rest = marks[j]
+        marks[j] = 0
+        while rest != 0:
+            lowest = rest & (~rest + _BIT)
+            rest ^= lowest
+            k = np.uint64(j << 6) + np.uint64(_LOG[(lowest * _DE_BRUIJN) >> _TOP])
+            bins[at] = k
+            kept[at] = counts[k]
+            counts[k] = 0
+            at += 1
+    return at - first
 
 
 @compiled
@@ -139,19 +170,18 @@ def _count(
 ) -> None:
     """Count the bins of pieces of objects; piece k is ``gathered[starts[k]:starts[k + 1]]``.
 
-    Each task has `counters` of its own, all 0, of 32 bits and of 8: those of 8 are a quarter to look through where they
-    suffice. Both come as 64-bit words, too.
+    Each task has `counters` of its own, all 0: of every bin with 32 bits, the same as 64-bit words, of every bin with 8
+    bits for small objects, and a bit for each bin.
     """
     for task in range(begin, end):
         counts, words = counters[0][task], counters[1][task]
-        few, few_words = counters[2][task], counters[3][task]
+        few, marks = counters[2][task], counters[3][task]
         for k in range(cuts[task], cuts[task + 1]):
             own = gathered[starts[k] : starts[k + 1]]
             if own.shape[0] == 0:
                 continue
             if own.shape[0] < _FEW:
-                _add(own, few)
-                filled[k] = _keep(few, few_words, first[k], bins, kept)
+                filled[k] = _keep_few(own, few, marks, first[k], bins, kept)
             else:
                 _add(own, counts)
                 filled[k] = _keep(counts, words, first[k], bins, kept)
@@ -197,7 +227,7 @@ def _histograms(
     cuts = np.searchsorted(starts, np.arange(tasks + 1) * (starts[-1] / tasks)).astype(np.int64)
     cuts[0], cuts[-1] = 0, len(size)
     counts, few = np.zeros((tasks, _BINS), np.int32), np.zeros((tasks, _BINS), np.uint8)
-    counters = counts, counts.view(np.int64), few, few.view(np.int64)
+    counters = counts, counts.view(np.int64), few, np.zeros((tasks, _BINS // 64), np.uint64)
     spread(_count, tasks, gathered, starts, cuts, counters, first, filled, bins, kept)
     return (
         _joined(owners, first, filled, bins, kept) if len(owners) > len(low) else (first, filled, bins, kept)
@@ -266,33 +296,44 @@ def _best_split(
     counts: np.ndarray,
     low: float,
     high: float,
-    weights: np.ndarray,
-    above: np.ndarray,
-    mean_above: np.ndarray,
+    scratch: np.ndarray,
 ) -> np.float32:
     """Centre of the bin that ends the lower class of the first best split.
 
     Empty bins split as the filled bin before them, so only filled ones are tried.
     """
+    voxels, weights, splits = scratch[0], scratch[1], scratch[2]  # unpacked they would be taken as not contiguous
+    counts_below, sums_below, counts_above, sums_above = scratch[3], scratch[4], scratch[5], scratch[6]
     step = (high - low) / _BINS
-    last = bins.shape[0] - 1
-    for i in range(bins.shape[0]):
-        weights[i] = np.float64(counts[i]) * np.float64(_centre(low, high, step, np.int64(bins[i])))
-    total, weight = 0.0, 0.0
-    for i in range(last, -1, -1):
-        total += np.float64(counts[i])
-        weight += weights[i]
-        above[i] = total
-        mean_above[i] = weight / total
-    total, weight = 0.0, 0.0
+    size = bins.shape[0]
+    if abs(low) < _HALF_OF_LARGEST and abs(high) < _HALF_OF_LARGEST:
+        # Centres without a branch, but for that of the last bin, whose upper edge is `high`.
+        for i in range(size):
+            edge, next_edge = np.float32(low + bins[i] * step), np.float32(low + (bins[i] + _ONE) * step)
+            voxels[i] = np.float64(counts[i])
+            weights[i] = voxels[i] * np.float64((next_edge + edge) / _TWO)
+        weights[size - 1] = voxels[size - 1] * np.float64(_centre(low, high, step, np.int64(bins[size - 1])))
+    else:
+        for i in range(size):
+            voxels[i] = np.float64(counts[i])
+            weights[i] = voxels[i] * np.float64(_centre(low, high, step, np.int64(bins[i])))
+    # Both sums are chains of additions that wait for each other: side by side they take the time of one.
+    count_below, below, count_above, above = 0.0, 0.0, 0.0, 0.0
+    for i in range(size - 1):
+        j = size - 1 - i
+        count_below += voxels[i]
+        below += weights[i]
+        count_above += voxels[j]
+        above += weights[j]
+        counts_below[i], sums_below[i] = count_below, below
+        counts_above[j - 1], sums_above[j - 1] = count_above, above
+    for i in range(size - 1):
+        apart = sums_below[i] / counts_below[i] - sums_above[i] / counts_above[i]
+        splits[i] = counts_below[i] * counts_above[i] * (apart * apart)
     best, best_bin = 0.0, np.int64(0)
-    for i in range(last):
-        total += np.float64(counts[i])
-        weight += weights[i]
-        apart = weight / total - mean_above[i + 1]
-        split = total * above[i + 1] * (apart * apart)
-        if split > best:
-            best, best_bin = split, np.int64(bins[i])
+    for i in range(size - 1):
+        if splits[i] > best:
+            best, best_bin = splits[i], np.int64(bins[i])
     return _centre(low, high, step, best_bin)
 
 
@@ -311,7 +352,7 @@ def _otsu(
 ) -> None:
     objects = found.shape[0] - 1
     for task in range(begin, end):
-        weights, above, mean_above = np.empty(_BINS), np.empty(_BINS), np.empty(_BINS)
+        scratch = np.empty((7, _BINS))
         for k in range(1 + task * objects // tasks, 1 + (task + 1) * objects // tasks):
             a, b = np.float64(low[k]), np.float64(high[k])
             if a == b:
@@ -320,7 +361,7 @@ def _otsu(
                 found[k] = np.nan
             else:
                 here = slice(first[k], first[k] + filled[k])
-                found[k] = _best_split(bins[here], counts[here], a, b, weights, above, mean_above)
+                found[k] = _best_split(bins[here], counts[here], a, b, scratch)
 
 
 def otsu(
