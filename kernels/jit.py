@@ -85,7 +85,9 @@ def compiled(function):
     before = config.CACHE_DIR
     config.CACHE_DIR = folder  # read when the cache of a function is set up, which is now
     try:
-        return njit(nogil=True, cache=bool(folder), no_cfunc_wrapper=True, error_model="numpy", pipeline_class=KERNEL)(function)
+        return njit(
+            nogil=True, cache=bool(folder), no_cfunc_wrapper=True, error_model="numpy", pipeline_class=KERNEL
+        )(function)
     finally:
         config.CACHE_DIR = before
 
@@ -96,4 +98,6 @@ def inner(function):
     An entry from Python takes a fifth of the time to compile, so these have none; and they are cached as a part of
     their callers, not on their own.
     """
-    return njit(nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy", pipeline_class=PART)(function)
+    return njit(
+        nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, error_model="numpy", pipeline_class=PART
+    )(function)

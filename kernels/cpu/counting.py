@@ -17,6 +17,12 @@ __all__ = ["histogram", "lower_halves", "upper_halves"]
 _HALF = np.int32(16)
 _LOW_HALF = np.int32(0xFFFF)
 _OFFSET = np.int32(0x8000)
+_PIECE = 128
+"""Values that are corrected together, if one of them needs it."""
+_HALF_A_BIN = np.float32(0.5)
+_LAST_MIDDLE = np.float32(255.5)
+_ROUNDING = 256 * 5 * 2.0**-24
+"""Of three operations on float32 and of the difference from 1/2, in bins, with room to spare."""
 
 # Values whose counters lie apart, so that equal values in a row do not wait for each other's counts.
 _WAYS = 4
@@ -24,11 +30,24 @@ _WAYS = 4
 
 @inner
 def _estimate(
-    values: np.ndarray, low: np.float32, factor: np.float32, divisor: np.float32, bins: np.ndarray
-) -> None:
-    """The bin of each value before its correction; a factor or a divisor of 1 does nothing."""
+    values: np.ndarray,
+    low: np.float32,
+    factor: np.float32,
+    divisor: np.float32,
+    sure: np.float32,
+    bins: np.ndarray,
+) -> int:
+    """The bin of each value before its correction, and how many are nearer to an edge than is `sure` from the middle.
+
+    A factor or a divisor of 1 does nothing. Below the first and above the last edge but one nothing is to be corrected.
+    """
+    near = np.int32(0)
     for x in range(values.shape[0]):
-        bins[x] = within_bins((values[x] - low) / divisor * factor)
+        place = (values[x] - low) / divisor * factor
+        bins[x] = within_bins(place)
+        off = place - np.float32(np.int32(place)) - _HALF_A_BIN
+        near += np.int32((abs(off) > sure) & (place > _HALF_A_BIN) & (place < _LAST_MIDDLE))
+    return near
 
 
 @inner
@@ -67,6 +86,7 @@ def _histogram(
     edges: np.ndarray,
     factor: np.float32,
     divisor: np.float32,
+    sure: np.float32,
     wide_scale: float,
     counts: np.ndarray,
 ) -> None:
@@ -80,9 +100,13 @@ def _histogram(
             values = image[z, y, start[2] : stop[2]]
             if wide_scale > 0:
                 _estimate_wide(values, np.float64(edges[0]), wide_scale, bins)
+                _correct(values, edges, bins)
             else:
-                _estimate(values, edges[0], factor, divisor, bins)
-            _correct(values, edges, bins)
+                for x in range(0, width, _PIECE):
+                    some, places = values[x : x + _PIECE], bins[x : x + _PIECE]
+                    near = _estimate(some, edges[0], factor, divisor, sure, places)
+                    if near > 0 or sure < 0:
+                        _correct(some, edges, places)
             _count(bins, counts[part])
 
 
@@ -143,6 +167,14 @@ def _lower_halves(
                     own[1, keys[x] & _LOW_HALF] += 1
 
 
+def _sure(edges: np.ndarray, factor: float, divisor: float) -> np.float32:
+    """Distance from the middle of a bin, in bins, up to which its estimate is right; negative where it may never be."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        places = (edges.astype(np.float64) - edges[0]) / np.float32(divisor) * np.float32(factor)
+        off = np.abs(places - np.arange(len(edges))).max()
+    return np.float32(0.5 - off - _ROUNDING) if off < 0.25 else np.float32(-1)
+
+
 def histogram(
     image: np.ndarray,
     start: tuple[int, int, int],
@@ -170,7 +202,12 @@ def histogram(
     """
     with fitting(size_of(start, stop)):
         parts = np.zeros((shares_of(start, stop), _WAYS, 256), np.int64)
-        scales = np.float32(factor), np.float32(divisor), factor if wide else 0.0
+        scales = (
+            np.float32(factor),
+            np.float32(divisor),
+            _sure(edges, factor, divisor),
+            factor if wide else 0.0,
+        )
         spread(_histogram, len(parts), image, start, stop, edges, *scales, parts)
     counts[:] = parts.sum(axis=(0, 1))
 

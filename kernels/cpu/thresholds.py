@@ -302,7 +302,11 @@ def _best_split(
 
     Empty bins split as the filled bin before them, so only filled ones are tried.
     """
-    voxels, weights, splits = scratch[0], scratch[1], scratch[2]  # unpacked they would be taken as not contiguous
+    voxels, weights, splits = (
+        scratch[0],
+        scratch[1],
+        scratch[2],
+    )  # unpacked they would be taken as not contiguous
     counts_below, sums_below, counts_above, sums_above = scratch[3], scratch[4], scratch[5], scratch[6]
     step = (high - low) / _BINS
     size = bins.shape[0]

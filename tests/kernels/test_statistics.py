@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fastseg.arrays import Device, namespace_for
@@ -117,6 +117,24 @@ def test_histogram(block: Block) -> None:
     found, expected = both(block, stats.HISTOGRAM.chunk, extremes_of(block))
     np.testing.assert_array_equal(found, expected)
     assert found.sum() == block.place.core.size
+
+
+@given(st.floats(-1e6, 1e6, width=32), st.floats(2.0**-10, 2.0**20, width=32), st.integers(-3, 3))
+@example(1e6, 100.0, 0)  # edges that are rounded by an eighth of a bin
+@example(1e6, 100.0, -1)
+@example(-1e6, 50.0, 0)
+def test_a_histogram_of_values_at_its_edges(low: float, span: float, ulps: int) -> None:
+    edges = stats.bin_edges(low, float(np.float32(low) + np.float32(span)))
+    assume((np.diff(edges) > 0).all())
+    values = edges.copy()
+    for _ in range(abs(ulps)):
+        values = np.nextafter(values, np.float32(np.copysign(np.inf, ulps)))
+    # one to a row, so that none is corrected for the sake of another
+    image = np.stack([values, np.full_like(values, edges[:2].mean())], axis=1).clip(edges[0], edges[-1])[None]
+    image[0, [0, -1], 0] = edges[[0, -1]]
+    box = Box((0, 0, 0), image.shape)
+    block = Block((image,), (extremes_of_image(image),), None, Place(box, box, image.shape), NS)
+    np.testing.assert_array_equal(stats.HISTOGRAM.chunk(block), np.histogram(image, bins=edges)[0])
 
 
 def test_a_histogram_of_the_whole_range_of_float32_is_that_of_numpy() -> None:
