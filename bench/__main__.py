@@ -3,7 +3,7 @@
 python -m bench [--only PATTERN] [--groups operators,workflows] [--size Z,Y,X] [--device cpu|cuda] [--no-peers]
 python -m bench --device cuda --no-peers --minutes 25    the most telling cases first, and no case after 25 minutes
 python -m bench --smoke      tiny arrays: answers only
-python -m bench --report     write the report and the plots again from the saved results
+python -m bench --report     write reports and plots again from the saved results of all devices
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bench.protocol import WorkerError
 from bench.report import markdown, memory_of, seconds_of, speedup
 from bench.runner import Effort, Runner
 from bench.smoke import smoke
-from bench.store import Store
+from bench.store import Store, saved_stores
 from bench.throughput import WORKFLOW, measure_throughput
 
 GROUPS = {
@@ -97,7 +97,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--resume", action="store_true", help="skip cases that have results")
     add("--list", action="store_true", help="print the names of the cases")
     add(
-        "--report", action="store_true", help="write report and plots from the saved results, measure nothing"
+        "--report",
+        action="store_true",
+        help="write reports and plots from the saved results of all devices, measure nothing",
     )
     add("--smoke", action="store_true", help="tiny arrays: compare answers, write nothing")
     options = parser.parse_args(arguments)
@@ -223,7 +225,11 @@ def write(store: Store) -> None:
 def main() -> None:
     """Run what was asked for."""
     options = parse()
-    peers = None if options.report or options.list else peers_of(options)
+    if options.report:
+        for store in saved_stores():
+            write(store)
+        return
+    peers = None if options.list else peers_of(options)
     if options.smoke:
         problems = smoke(lineup(options.device, peers), options.only)
         sys.exit("\n".join(problems) if problems else 0)
@@ -237,9 +243,9 @@ def main() -> None:
         ("resident",) if options.device == "cuda" else (),
         options.device != "cuda",
     )
-    monai = None if options.report or options.list else monai_of(options)
+    monai = None if options.list else monai_of(options)
     runner = Runner(lineup(options.device, peers, monai), effort)
-    wanted = list(plan(options, runner, peers)) if not options.report else []
+    wanted = list(plan(options, runner, peers))
     if options.list:
         print("\n".join(key for key, _ in wanted))
         return

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.machine import RESULTS
+
 NAME = "benchmark.json"
 
 
@@ -40,3 +42,9 @@ class Store:
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps({"device": self.device, "rows": self.rows}, indent=1) + "\n")
         os.replace(part, self.path)
+
+
+def saved_stores() -> list[Store]:
+    """The results of all devices."""
+    paths = sorted(RESULTS.glob(f"*/{NAME}"))
+    return [Store(path.parent, json.loads(path.read_text())["device"]) for path in paths]

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import environment
+from bench import environment, store
 from bench.lineup import FASTSEG, REFERENCE
 from bench.report import limit_of, markdown, memory_of, speedup
-from bench.store import Store
+from bench.store import Store, saved_stores
 
 
 def row(
@@ -154,3 +154,14 @@ def test_without_a_network_the_message_says_so(tmp_path: Path, monkeypatch: pyte
     ):
         environment.build()
     assert not environment.is_built()
+
+
+def test_the_results_of_all_devices_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    for device in ("a CPU", "a GPU"):
+        Store(tmp_path / device.replace(" ", "-"), device).add("key", ROWS[0])
+    (tmp_path / "model").mkdir()
+    assert [(found.device, list(found.rows)) for found in saved_stores()] == [
+        ("a CPU", ["key"]),
+        ("a GPU", ["key"]),
+    ]

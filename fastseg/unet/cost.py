@@ -68,6 +68,14 @@ def activation_bytes(graph: Graph, size_in: Sequence[int], outputs: Iterable[int
     return peak
 
 
+def largest_array(graph: Graph, size_in: Sequence[int], outputs: Iterable[int] = (0,)) -> int:
+    """Numbers in the largest array of one patch, its image included."""
+    outputs = tuple(outputs)
+    sizes = graph.sizes(size_in, outputs)
+    names = [INPUT, *(layer.name for layer in graph.needed(outputs))]
+    return max(graph.channels_of(name) * prod(sizes[name]) for name in names)
+
+
 def reach(graph: Graph, rule: SizeRule, axis: int, output: int = 0) -> list[tuple[int, int]]:
     """How far an output sees along an axis, for every phase of the pooling grid.
 

@@ -9,7 +9,7 @@ from math import prod
 
 from fastseg.arrays import Device
 from fastseg.errors import UsageError
-from fastseg.unet.cost import activation_bytes, multiplications, parameters
+from fastseg.unet.cost import activation_bytes, largest_array, multiplications, parameters
 from fastseg.unet.graph import Triple
 from fastseg.unet.networks.registry import Architecture
 from fastseg.unet.patches import AlignedGrid, aligned_spans
@@ -17,6 +17,10 @@ from fastseg.unet.schedule import streamed_bytes
 
 _LIBRARY = 200 * 2**20
 """What PyTorch takes beside weights and activations."""
+
+_LARGEST_ARRAY = 2**31 - 1
+"""Numbers of an array that is computed at once: beyond that GPU libraries have no fast convolution in 3-D, and PyTorch
+takes one that needs many times the memory (github.com/pytorch/pytorch/issues/128947)."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,8 @@ def _deepest_that_fits(
     while low < high:
         middle = (low + high) // 2
         cost = patch_cost(arch, (depths[middle], *area), outputs, item_size, at_once)
-        if cost.bytes <= budget:
+        indexed = not at_once or largest_array(arch.folded, cost.size_in, outputs) <= _LARGEST_ARRAY
+        if cost.bytes <= budget and indexed:
             found, high = cost, middle
         else:
             low = middle + 1

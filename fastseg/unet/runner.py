@@ -29,8 +29,8 @@ PRECISIONS: dict[str, torch.dtype] = {
     "float16": torch.float16,
 }
 
-_NO_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
-"""What errors of PyTorch's libraries say that have no class of their own."""
+_NO_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED", "canUse32BitIndexMath")
+"""What errors of PyTorch's libraries say that have no class of their own; the last one, of arrays of 2**31 numbers."""
 
 _QUEUE = threading.Lock()
 """Threads that share a process take turns: settings of the arithmetic hold for all of them, and on the CPU one network

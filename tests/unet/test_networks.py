@@ -11,8 +11,9 @@ import torch
 from fastseg.arrays import Device
 from fastseg.errors import Problems, UsageError
 from fastseg.unet.checkpoint import expected_shapes
-from fastseg.unet.cost import activation_bytes, multiplications, parameters, reach
+from fastseg.unet.cost import activation_bytes, largest_array, multiplications, parameters, reach
 from fastseg.unet.graph import SizeError
+from fastseg.unet.memory import choose_patch
 from fastseg.unet.model import make_model
 from fastseg.unet.model_info import Selection
 from fastseg.unet.module import Network
@@ -208,6 +209,15 @@ def test_memory_grows_with_the_patch() -> None:
     graph = architecture("unet_xy").graph
     largest_single = 64 * 40 * 136 * 136 * 4
     assert 2 * largest_single < activation_bytes(graph, (44, 140, 140)) < 5 * largest_single
+
+
+def test_patches_that_are_computed_at_once_have_no_array_beyond_32_bits() -> None:
+    arch = architecture("unet_xy")
+    assert largest_array(arch.graph, (44, 140, 140)) == 64 * 40 * 136 * 136
+    shape, endless = (65, 1248, 1848), 2**50
+    cost = choose_patch(arch, shape, endless, at_once=True)
+    assert 2**30 < largest_array(arch.folded, cost.size_in) < 2**31
+    assert all(n >= m for n, m in zip(choose_patch(arch, shape, endless).size_out, shape, strict=True))
 
 
 def test_wrong_parameters_are_all_reported() -> None:

@@ -303,6 +303,9 @@ NO_MEMORY = [
     MemoryError("Unable to allocate 20.0 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError(
+        "Expected canUse32BitIndexMath(input) && canUse32BitIndexMath(output) to be true, but got false."
+    ),
 ]
 
 
