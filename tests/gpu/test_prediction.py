@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="prediction needs PyTorch", exc_type=ImportError)
+pytest.importorskip("torch", reason="prediction needs PyTorch", exc_type=ImportError)
+
+import torch
 
 from fastseg.arrays import Device
 from fastseg.arrays.device import cuda_devices, why_no_cuda
@@ -98,7 +100,7 @@ def test_lower_precision_is_near(precision: str, tolerance: float) -> None:
 
 def test_overflow_in_half_precision_is_told() -> None:
     image = image_of(3, 0, SHAPE) * np.float32(1e6)
-    with pytest.raises(InputError, match="overflowed in float16|not finite"):
+    with pytest.raises(InputError, match=r"overflowed in float16|not finite"):
         predict(small_model(), image, device="cuda", precision="float16", normalization=0)
 
 
