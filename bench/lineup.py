@@ -54,6 +54,8 @@ def lineup(device: str, peers: Path | None, monai: Path | None = None) -> dict[s
         return found
     found["fixed"] = Worker(own, "fixed", ONE_THREAD)
     found["scikit-image"] = Worker(peers or own, "scikit")
+    if importlib.util.find_spec("cc3d") is not None:
+        found["cc3d"] = Worker(own, "cc3d")
     if peers is not None:
         found["ITK"] = Worker(peers, "insight")
         found["dask-image"] = Worker(peers, "dask_image")

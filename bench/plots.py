@@ -15,6 +15,7 @@ COLOURS = {
     "scikit-image": "#CC79A7",
     "ITK": "#E69F00",
     "dask-image": "#56B4E9",
+    "cc3d": "#000000",
     "CuPy composition": "#009E73",
     "cuCIM": "#E69F00",
     "pyclesperanto": "#56B4E9",

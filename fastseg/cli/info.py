@@ -19,8 +19,6 @@ _LIBRARIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("scipy", ("scipy",)),
     ("scikit-image", ("scikit-image",)),
     ("numba", ("numba",)),
-    ("cc3d", ("connected-components-3d",)),
-    ("edt", ("edt",)),
     ("zarr", ("zarr",)),
     ("tifffile", ("tifffile",)),
     ("imagecodecs", ("imagecodecs",)),

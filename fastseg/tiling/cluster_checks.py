@@ -14,7 +14,7 @@ from typing import Any
 from fastseg.errors import UsageError, WriteError
 from fastseg.version import __version__
 
-_SAME = ("numpy", "scipy", "scikit-image", "numba", "edt", "connected-components-3d")
+_SAME = ("numpy", "scipy", "scikit-image", "numba")
 """What computes voxels: another release may round or break ties differently, and then tiles do not fit together."""
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cc3d
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,6 +71,10 @@ def test_equals_labels_of_the_whole_array(case: tuple[np.ndarray, tuple[int, ...
     objects, tile, connectivity = case
     structure = ndi.generate_binary_structure(objects.ndim, connectivity)
     expected = in_scan_order(ndi.label(objects, structure)[0])
+    neighbours = {2: (4, 8), 3: (6, 18, 26)}[objects.ndim][connectivity - 1]
+    np.testing.assert_array_equal(
+        expected, in_scan_order(cc3d.connected_components(objects, connectivity=neighbours))
+    )
     np.testing.assert_array_equal(labels_of(objects, tile, connectivity), expected)
 
 
