@@ -24,19 +24,21 @@ class Namespace:
     ----------
     xp : module
         ``numpy`` or ``cupy``.
-    ndi : module
-        ``scipy.ndimage`` or ``cupyx.scipy.ndimage``.
     device : Device
         Where the arrays live.
     """
 
     xp: Any
-    ndi: Any
     device: Device
 
     @property
     def on_gpu(self) -> bool:
         return self.device.kind == "cuda"
+
+    @property
+    def ndi(self) -> ModuleType:
+        """``scipy.ndimage`` or ``cupyx.scipy.ndimage``; many workflows do without, which starts them sooner."""
+        return importlib.import_module("cupyx.scipy.ndimage" if self.on_gpu else "scipy.ndimage")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Modules cannot be pickled: a worker looks them up again. It computes on the first device that it sees, which
@@ -62,10 +64,8 @@ class Namespace:
 def namespace_for(device: Device) -> Namespace:
     """The namespace of a device (import of CuPy happens here, on first use)."""
     if device.kind == "cuda":
-        return Namespace(
-            importlib.import_module("cupy"), importlib.import_module("cupyx.scipy.ndimage"), device
-        )
-    return Namespace(np, importlib.import_module("scipy.ndimage"), device)
+        return Namespace(importlib.import_module("cupy"), device)
+    return Namespace(np, device)
 
 
 def is_on_gpu(array: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from typing import Annotated
@@ -69,6 +70,9 @@ def main(
 
 def run() -> None:
     """Entry point of the script ``fastseg``."""
+    # Libraries make hundreds of thousands of objects while they load, and no garbage: looking for some takes a sixth of
+    # a short command's time.
+    gc.set_threshold(100_000, 10, 10)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A file name or a micro sign that the terminal's encoding lacks must not end a run.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -90,18 +92,23 @@ def test_least_of_faces(mask: np.ndarray, seed: int) -> None:
     np.testing.assert_array_equal(least_of_faces(NS, image, cross), expected)
 
 
-def test_the_library_is_given_other_footprints_on_its_device() -> None:
+def test_the_library_is_given_other_footprints_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
+    library: Any = ModuleType("cupyx.scipy.ndimage")
 
-    class Library:
-        def binary_dilation(self, mask: Any, structure: Any) -> str:
-            called.append(structure)
-            return "grown"
+    def dilated(mask: Any, structure: Any) -> str:
+        called.append(structure)
+        return "grown"
+
+    library.binary_dilation = dilated
 
     class Arrays:
         def asarray(self, array: Any) -> tuple[str, Any]:
             return "moved", array
 
-    ns = Namespace(Arrays(), Library(), Device("cuda"))
+    for name in ("cupyx", "cupyx.scipy"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, library.__name__, library)
+    ns = Namespace(Arrays(), Device("cuda"))
     assert binary_dilation(ns, np.ones((2, 2), bool), np.ones((2, 2), bool)) == "grown"
     assert called[0][0] == "moved"
