@@ -264,8 +264,7 @@ def _split_links(params: Any, inputs: tuple[str, ...]) -> Sequence[Link]:
 
 def _flood_whole(block: Block) -> Array:
     image, seeds = block.arrays
-    everywhere = np.ones(image.shape, bool)
-    return block.ns.kernel("watershed").flood(image.astype(np.float64), seeds, everywhere, block.params.lines)
+    return block.ns.kernel("watershed").flood(image, seeds, None, block.params.lines)
 
 
 _PAPER = "Meyer, Signal Processing 38(1), 1994 (priority flood)"
@@ -317,7 +316,7 @@ WATERSHED = OpSpec(
     output=Output("labels", summary="dtype of the seeds, 0 on watershed lines"),
     rule=Whole(_flood_whole, host_only=True),
     params=WatershedParams,
-    scratch=40.0,
+    scratch=25.0,
     category="splitting",
     reference="watershed",
     paper=_PAPER,

@@ -5,7 +5,8 @@ follows from the inputs alone, never from the layout of a heap. Flooding a face-
 mask in any box that contains it therefore gives exactly the labels that flooding the whole volume gives
 there.
 
-Three facts keep an entry at 24 bytes and the queue at no more than one entry per voxel of the mask:
+Three facts keep an entry at three numbers, of 4 bytes for a float32 cost of less than 2^31 voxels and of 8 otherwise,
+and the queue at no more than one entry per voxel of the mask:
 
 - All entries of a voxel carry the voxel's own cost, so the one that entered first leaves first and decides
   the voxel; those after it would only be skipped. A voxel is therefore queued once.
@@ -36,30 +37,15 @@ _POSITION = 2
 
 # A node has four children: half the levels of a binary heap, and siblings lie side by side in memory.
 _ARITY = 4
-_INITIAL_CAPACITY = 1024
-
-_NEGATIVE_ZERO = np.iinfo(np.int64).min
-_ALL_BUT_SIGN = np.iinfo(np.int64).max
 
 
 @inner
-def _sort_key(bits: int) -> int:
-    """Map the bits of a float64 to an int64 of the same order; -0.0 and 0.0 map to the same key."""
+def _sort_key(bits: int, all_but_sign: int) -> int:
+    """Map the bits of a float to an integer of the same order; -0.0 and 0.0 map to the same key."""
     if bits >= 0:
         return bits
-    if bits == _NEGATIVE_ZERO:
-        return 0
-    return bits ^ _ALL_BUT_SIGN
-
-
-@inner
-def _doubled(heap: np.ndarray, size: int) -> np.ndarray:
-    """Return a heap of twice the capacity with the same first `size` entries."""
-    larger = np.empty((2 * heap.shape[0], 3), dtype=np.int64)
-    for row in range(size):  # assigning a slice would compile the text of its error too, which takes seconds
-        for column in range(3):
-            larger[row, column] = heap[row, column]
-    return larger
+    key = bits ^ all_but_sign
+    return key if key != -1 else 0  # -0.0 alone becomes -1
 
 
 @inner
@@ -155,7 +141,50 @@ def _basins_meet(neighbours: np.ndarray, count: int, state: np.ndarray, labels: 
 
 
 @compiled
-def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray, lines: bool) -> np.ndarray:
+def _flood(
+    bits: np.ndarray,
+    all_but_sign: int,
+    seed: np.ndarray,
+    shape: tuple[int, int, int],
+    lines: bool,
+    state: np.ndarray,
+    heap: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Flood from `seed`, with `state` open inside the mask, an empty `heap`, and `labels` of 0."""
+    size = 0
+    entry = 0
+    for position in range(bits.size):
+        if state[position] == _CLOSED or seed[position] == 0:
+            continue
+        labels[position] = seed[position]
+        state[position] = _LABELLED
+        _push(heap, size, _sort_key(bits[position], all_but_sign), entry, position)
+        size += 1
+        entry += 1
+
+    neighbours = np.empty(6, dtype=np.int64)
+    while size > 0:
+        position = _pop(heap, size)
+        size -= 1
+        count = _face_neighbours(position, shape, neighbours)
+        if lines and _basins_meet(neighbours, count, state, labels):
+            if state[position] == _QUEUED:
+                labels[position] = 0
+            state[position] = _CLOSED
+            continue
+        state[position] = _LABELLED
+        for k in range(count):
+            neighbour = neighbours[k]
+            if state[neighbour] == _OPEN:
+                state[neighbour] = _QUEUED
+                labels[neighbour] = labels[position]
+                _push(heap, size, _sort_key(bits[neighbour], all_but_sign), entry, neighbour)
+                size += 1
+                entry += 1
+
+
+def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray | None, lines: bool) -> np.ndarray:
     """Flood a cost image from seeds within a mask, through face neighbours.
 
     Voxels are taken from a queue ordered by (cost, age, flat position), lowest first. All seeds enter first,
@@ -168,13 +197,13 @@ def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray, lines: bool) ->
 
     Parameters
     ----------
-    cost : ndarray of float64, shape (Z, Y, X), C-contiguous
+    cost : ndarray of float32 or float64, shape (Z, Y, X), C-contiguous
         What is flooded, lowest first. Infinities are allowed; NaN is not: its place in the
         order is undefined.
-    seeds : ndarray of int32 or int64, shape (Z, Y, X), C-contiguous
+    seeds : ndarray of an integer type, shape (Z, Y, X), C-contiguous
         Labels to start from, 0 where there is none. Seeds outside the mask are ignored.
-    mask : ndarray of bool, shape (Z, Y, X), C-contiguous
-        Voxels that may be labelled.
+    mask : ndarray of bool, shape (Z, Y, X), C-contiguous, or None
+        Voxels that may be labelled; all, if None.
     lines : bool
         Whether to keep a watershed line, labelled 0, between basins.
 
@@ -194,53 +223,25 @@ def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray, lines: bool) ->
     seeds of equal cost to the layout of its heap; with `lines`, it equals that of scikit-image 0.21 (since
     0.25, lines let the flood pass through them there).
 
-    Memory beyond the result: one byte per voxel, and 24 bytes per entry of the queue, which doubles when it
-    is full (at most 72 bytes per voxel waiting at one time, while it is moved).
+    Memory beyond the result: one byte per voxel, and 12 bytes (float32, less than 2^31 voxels; otherwise 24) per
+    voxel waiting in the queue at one time. Room is taken for all of them, but only what is used becomes memory where
+    the system hands out pages at their first use.
     """
-    if cost.shape != seeds.shape or cost.shape != mask.shape:
+    if cost.shape != seeds.shape or mask is not None and cost.shape != mask.shape:
         raise ValueError("cost, seeds and mask must have the same shape")
-    shape = cost.shape
-    bits = cost.reshape(-1).view(np.int64)
-    seed = seeds.reshape(-1)
-    inside = mask.reshape(-1)
-    labels = np.zeros(cost.size, dtype=seeds.dtype)
-    state = np.full(cost.size, _CLOSED, dtype=np.uint8)
-    heap = np.empty((_INITIAL_CAPACITY, 3), dtype=np.int64)
-    size = 0
-    entry = 0
-    for position in range(cost.size):
-        if not inside[position]:
-            continue
-        if seed[position] == 0:
-            state[position] = _OPEN
-            continue
-        labels[position] = seed[position]
-        state[position] = _LABELLED
-        if size == heap.shape[0]:
-            heap = _doubled(heap, size)
-        _push(heap, size, _sort_key(bits[position]), entry, position)
-        size += 1
-        entry += 1
+    bits = cost.reshape(-1).view(np.dtype(f"i{cost.itemsize}"))
+    if mask is None:
+        state = np.full(cost.size, _OPEN)
+        waiting = cost.size
+    else:
+        state = np.where(mask.reshape(-1), _OPEN, _CLOSED)
+        waiting = int(np.count_nonzero(mask))
+    heap = np.empty((waiting, 3), heap_dtype(cost.dtype, cost.size))
+    labels = np.zeros(cost.size, seeds.dtype)
+    _flood(bits, np.iinfo(bits.dtype).max, seeds.reshape(-1), cost.shape, lines, state, heap, labels)
+    return labels.reshape(cost.shape)
 
-    neighbours = np.empty(6, dtype=np.int64)
-    while size > 0:
-        position = _pop(heap, size)
-        size -= 1
-        count = _face_neighbours(position, shape, neighbours)
-        if lines and _basins_meet(neighbours, count, state, labels):
-            if state[position] == _QUEUED:
-                labels[position] = 0
-            state[position] = _CLOSED
-            continue
-        state[position] = _LABELLED
-        if size + count > heap.shape[0]:
-            heap = _doubled(heap, size)
-        for k in range(count):
-            neighbour = neighbours[k]
-            if state[neighbour] == _OPEN:
-                state[neighbour] = _QUEUED
-                labels[neighbour] = labels[position]
-                _push(heap, size, _sort_key(bits[neighbour]), entry, neighbour)
-                size += 1
-                entry += 1
-    return labels.reshape(shape)
+
+def heap_dtype(cost: np.dtype, voxels: int) -> np.dtype:
+    """The type that holds the sort key of a cost, and the number and position of any of so many voxels."""
+    return np.dtype(np.int32 if cost.itemsize == 4 and voxels <= np.iinfo(np.int32).max else np.int64)

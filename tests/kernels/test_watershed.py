@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage as ndi
 from skimage.segmentation import watershed
 
+from fastseg.kernels.cpu import watershed as watershed_kernel
 from fastseg.kernels.cpu.watershed import flood
 from tests.golden import archive
 
@@ -122,6 +123,31 @@ def test_equals_the_definition_where_costs_tie(case: tuple[np.ndarray, np.ndarra
     cost, seeds, mask, lines = case
     expected = flood_slowly(cost, seeds, mask, lines, totally_ordered_queue)
     np.testing.assert_array_equal(flood(cost, seeds, mask, lines), expected)
+    np.testing.assert_array_equal(flood(cost.astype(np.float32), seeds, mask, lines), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(tied_floods())
+def test_no_mask_is_one_that_holds_everything(case: tuple[np.ndarray, np.ndarray, np.ndarray, bool]) -> None:
+    cost, seeds, mask, lines = case
+    expected = flood(cost, seeds, np.ones_like(mask), lines)
+    np.testing.assert_array_equal(flood(cost, seeds, None, lines), expected)
+
+
+def test_entries_are_as_wide_as_their_numbers() -> None:
+    assert watershed_kernel.heap_dtype(np.dtype(np.float32), 2**31 - 1) == np.int32
+    assert watershed_kernel.heap_dtype(np.dtype(np.float32), 2**31) == np.int64
+    assert watershed_kernel.heap_dtype(np.dtype(np.float64), 1) == np.int64
+
+
+def test_single_precision_in_wide_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a volume of 2^31 voxels and more: the keys, some of them negative, keep their order."""
+    cost, seeds, mask = random_flood((6, 9, 8), 2)
+    cost = cost.astype(np.float32)
+    cost[0, 0] = -0.0
+    expected = flood_slowly(cost, seeds, mask, True, totally_ordered_queue)
+    monkeypatch.setattr(watershed_kernel, "heap_dtype", lambda cost, voxels: np.dtype(np.int64))
+    np.testing.assert_array_equal(flood(cost, seeds, mask, True), expected)
 
 
 @settings(max_examples=150, deadline=None)
@@ -157,7 +183,7 @@ def test_equals_the_definition_where_costs_are_distinct(shape: tuple[int, ...], 
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_the_queue_grows_with_the_seeds_and_with_the_flood(lines: bool) -> None:
+def test_many_seeds_and_few_fill_the_queue(lines: bool) -> None:
     rng = np.random.default_rng(3)
     shape = (20, 40, 40)
     mask = np.ones(shape, dtype=bool)
@@ -201,18 +227,23 @@ def test_seeds_of_equal_cost_go_by_position() -> None:
         np.testing.assert_array_equal(labels, [[[first, first, second]]])
 
 
-def test_both_zeros_are_one_cost_and_infinities_are_ordered() -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_zeros_are_one_cost_and_infinities_are_ordered(dtype: Any) -> None:
     # With -0.0 below 0.0 the seed 2 would go first and take the middle.
     mask = np.ones((1, 1, 3), dtype=bool)
     seeds = np.array([[[1, 0, 2]]])
-    np.testing.assert_array_equal(flood(np.array([[[0.0, 5.0, -0.0]]]), seeds, mask, False), [[[1, 1, 2]]])
-    np.testing.assert_array_equal(
-        flood(np.array([[[1e308, 5.0, -np.inf]]]), seeds, mask, False), [[[1, 2, 2]]]
-    )
-    np.testing.assert_array_equal(
-        flood(np.array([[[1e308, 5.0, np.inf]]]), seeds, mask, False), [[[1, 1, 2]]]
-    )
-    np.testing.assert_array_equal(flood(np.array([[[-1.0, 5.0, -2.0]]]), seeds, mask, False), [[[1, 2, 2]]])
+    tiny = float(np.finfo(dtype).smallest_subnormal)
+    for first, second, middle in (
+        (0.0, -0.0, 1),
+        (-0.0, -tiny, 2),
+        (0.0, tiny, 1),
+        (np.finfo(dtype).max, -np.inf, 2),
+        (np.finfo(dtype).max, np.inf, 1),
+        (-np.inf, np.finfo(dtype).min, 1),
+        (-1.0, -2.0, 2),
+    ):
+        cost = np.array([[[first, 5.0, second]]], dtype)
+        np.testing.assert_array_equal(flood(cost, seeds, mask, False), [[[1, middle, 2]]])
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
