@@ -227,7 +227,7 @@ def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray | None, lines: b
     voxel waiting in the queue at one time. Room is taken for all of them, but only what is used becomes memory where
     the system hands out pages at their first use.
     """
-    if cost.shape != seeds.shape or mask is not None and cost.shape != mask.shape:
+    if cost.shape != seeds.shape or (mask is not None and cost.shape != mask.shape):
         raise ValueError("cost, seeds and mask must have the same shape")
     bits = cost.reshape(-1).view(np.dtype(f"i{cost.itemsize}"))
     if mask is None:
