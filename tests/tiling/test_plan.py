@@ -172,8 +172,8 @@ def test_every_workflow_fits_or_says_what_would_help(name: str) -> None:
             (1024, 1024, 1024),
             2 * GIB,
             1,
-            "step 'ws' needs 52.0 GiB a task (it needs the whole volume at once) and 1.8 GiB of the budget of 2.0 GiB "
-            "are left for it: give --memory at least 52.3 GiB",
+            "step 'ws' needs 37.0 GiB a task (it needs the whole volume at once) and 1.8 GiB of the budget of 2.0 GiB "
+            "are left for it: give --memory at least 37.3 GiB",
         ),
         (
             "tomm20",
