@@ -77,7 +77,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"some of {', '.join(KNOWN)}; by default all but resident and disk, on a CUDA device all",
     )
     add("--only", default="", metavar="PATTERN", help="cases whose name contains this regular expression")
-    add("--size", type=_shape, default=(64, 512, 512), metavar="Z,Y,X", help="of operators; 64,512,512")
+    add(
+        "--size",
+        type=_shape,
+        default=(64, 512, 512),
+        metavar="Z,Y,X",
+        help="of operators and commands; 64,512,512",
+    )
     add("--workflow-size", type=_shape, default=(32, 256, 256), metavar="Z,Y,X", help="32,256,256")
     add("--field-size", type=_shape, default=cases.FIELD, metavar="Z,Y,X", help="of whole fields; 65,624,924")
     add("--network-size", type=_shape, default=(38, 200, 200), metavar="Z,Y,X", help="38,200,200")
@@ -175,15 +181,15 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
         "workflows": cases.workflows(small, library_names()),
         "unet": cases.networks(options.network_size, on_device),
     }
-    text, whole = ("x".join(str(n) for n in shape) for shape in (small, field))
+    text, large, whole = ("x".join(str(n) for n in shape) for shape in (small, options.size, field))
     every: list[tuple[str, Measure]] = []
     for group in options.groups:
         every += [(case.key, lambda c=case: runner.measure(c)) for case in made.get(group, [])]  # type: ignore[misc]
         if group == "commands":
             every += [
                 (
-                    f"command {name} @ {text}",
-                    lambda n=name: measure_command(n, small, options.device, peers, effort),  # type: ignore[misc]
+                    f"command {name} @ {large}",
+                    lambda n=name: measure_command(n, options.size, options.device, peers, effort),  # type: ignore[misc]
                 )
                 for name in COMMANDS
             ]

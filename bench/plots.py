@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.lineup import FASTSEG, REFERENCE
-from bench.report import Row, memory_of, seconds_of, speedup, voxels
+from bench.report import Row, largest, memory_of, seconds_of, speedup, target_of, voxels
 
 # Colour-blind safe (Okabe and Ito); one colour for each contender in all plots.
 COLOURS = {
@@ -80,9 +80,9 @@ def _speedups(rows: list[Row], device: str) -> Any:
         ]
         axes.barh(*zip(*bars, strict=True), height, left=1, label=other, color=COLOURS.get(other))
     for i, row in enumerate(chosen):
-        if row["target"]:
-            axes.plot([row["target"]] * 2, [i - 0.45, i + 0.45], color="black", linewidth=1.5)
-    axes.plot([], [], color="black", linewidth=1.5, label="target (against the reference)")
+        if target := target_of(row)[0]:
+            axes.plot([target] * 2, [i - 0.45, i + 0.45], color="black", linewidth=1.5)
+    axes.plot([], [], color="black", linewidth=1.5, label="target")
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xlabel("speed-up of fastseg")
@@ -98,7 +98,7 @@ def _timed_others(row: Row) -> list[str]:
 
 def _workflows(rows: list[Row], device: str) -> Any:
     series = [
-        (group, [r for r in rows if r["group"] == group and speedup(r)])
+        (group, largest((r for r in rows if r["group"] == group), speedup))
         for group in ("workflows", "commands")
     ]
     if not any(found for _, found in series):
@@ -171,7 +171,7 @@ def _by_size(rows: list[Row], device: str, title: str, label: str, value: Any) -
         frameon=False,
         loc="lower center",
         bbox_to_anchor=(0.5, -0.08),
-        ncols=6,
+        ncols=len(handles),
     )
     figure.tight_layout()
     return figure

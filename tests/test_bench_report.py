@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import environment, store
-from bench.lineup import FASTSEG, REFERENCE
-from bench.report import limit_of, markdown, memory_of, speedup
+from bench.lineup import COMPOSITION, FASTSEG, REFERENCE
+from bench.report import limit_of, markdown, memory_of, speedup, target_of
 from bench.store import Store, saved_stores
 
 
@@ -72,11 +72,31 @@ def test_the_report_says_what_was_met_and_missed() -> None:
         in text
     )
     assert "40x, **missed**" in text
-    assert "Geometric mean of 2 speed-ups 6.0x; least 4.0x (workflow sec61b)." in text
+    assert "Geometric mean of 2 speed-ups 6.0x; least 4.0x (workflow sec61b, 10x10x10)." in text
     assert "whatever the number of objects: 1.50." in text
     assert "| 3.2; 0.46 |" in text
     assert "| reference | 0.5 | 0.25 |" in text
     assert "Not timed" not in text
+
+
+def test_the_largest_stack_counts() -> None:
+    small = row("workflows", "workflow npm1", 1.0, 2.0, 3, shape=[2, 10, 10])
+    alone = row("workflows", "workflow npm1", 1.0, None, 3, shape=[20, 10, 10])
+    for rows in ([small, *ROWS, alone], [alone, *ROWS, small]):
+        text = markdown("some device", rows)
+        assert "Geometric mean of 2 speed-ups 6.0x; least 4.0x (workflow sec61b, 10x10x10)." in text
+        assert "Most memory: 2.0 stacks (workflow sec61b, 10x10x10)." in text
+
+
+def test_on_a_gpu_the_fastest_other_counts() -> None:
+    others = {
+        name: dict(ROWS[0]["contenders"][FASTSEG], median_s=s)
+        for name, s in ((FASTSEG, 0.1), (COMPOSITION, 0.5), ("cuCIM", 0.25))
+    }
+    text = markdown("some GPU", [row("operators", "Gaussian 3D", 0.1, None, 2, contenders=others)])
+    assert "| 3x, **missed** | 5.0x | 2.5x | 2.0 | 3.2; 0.46 |" in text
+    assert "reference" not in text
+    assert target_of(row("operators", "Gaussian 3D", 0.1, 0.5, 2)) == (2, pytest.approx(5))
 
 
 def test_the_report_names_disagreements() -> None:
