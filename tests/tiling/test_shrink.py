@@ -13,6 +13,7 @@ from fastseg.arrays import Device
 from fastseg.errors import GpuMemoryError
 from fastseg.operators.registry import get_operator
 from fastseg.operators.smoothing import GaussianParams
+from fastseg.tiling.plan import half_tile
 from fastseg.tiling.program import flatten
 from fastseg.tiling.shrink import Descent, smaller_tile, task_bytes
 from tests.gpu_double import gpu_double
@@ -49,6 +50,55 @@ def test_it_takes_no_more_than_the_room() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 4 * sizes[2]
     assert smaller_tile(nodes, SHAPE, wanted, None, 0) == (16, 16, 16)  # at least it is tried
+
+
+def _candidates() -> list[tuple[int, ...]]:
+    """All tiles that may follow on the whole volume, largest first."""
+    sizes, size = [], half_tile(SHAPE)
+    while size is not None:
+        if 4 * prod(size) <= prod(SHAPE):
+            sizes.append(size)
+        size = half_tile(size)
+    return sizes
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_largest_that_fits_is_taken(number: int) -> None:
+    """What the smallest tile takes was available: room is what comes on top."""
+    nodes, wanted = PROGRAM
+    sizes = _candidates()
+    more = task_bytes(nodes, SHAPE, wanted, sizes[number]) - task_bytes(nodes, SHAPE, wanted, sizes[-1])
+    assert smaller_tile(nodes, SHAPE, wanted, None, more) == sizes[number]
+    assert smaller_tile(nodes, SHAPE, wanted, None, more - 1) == sizes[number + 1]
+
+
+def test_a_tile_beyond_the_volume_is_the_whole_volume() -> None:
+    nodes, wanted = PROGRAM
+    whole = smaller_tile(nodes, SHAPE, wanted, None, AMPLE)
+    assert smaller_tile(nodes, SHAPE, wanted, (64, 5000, 5000), AMPLE) == whole
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_tasks_share_six_tenths_of_what_is_free(tasks: int) -> None:
+    nodes, wanted = PROGRAM
+    sizes = _candidates()
+    more = task_bytes(nodes, SHAPE, wanted, sizes[1]) - task_bytes(nodes, SHAPE, wanted, sizes[-1])
+    for free, expected in ((more * tasks / 0.6 + 9, sizes[1]), (more * tasks / 0.6 - 9, sizes[2])):
+        with gpu_double(int(free)):
+            descent = Descent(Device("cuda"), or_cpu=False)
+            assert descent.next("step 'x'", "no room.", PROGRAM, SHAPE, None, tasks) == expected
+
+
+def test_no_more_than_five_sizes_are_tried() -> None:
+    """However large the volume: the sixth time, there is no smaller one."""
+    tile: tuple[int, ...] | None = None
+    with gpu_double(AMPLE):
+        descent = Descent(Device("cuda"), or_cpu=True)
+        for _ in range(5):
+            tile = descent.next("step 'x'", "no room.", PROGRAM, (400, 4000, 4000), tile)
+            assert tile is not None
+        assert prod(tile) > 4 * 16**3
+        assert descent.next("step 'x'", "no room.", PROGRAM, (400, 4000, 4000), tile) is None
 
 
 def test_the_cpu_comes_last_if_it_may() -> None:
