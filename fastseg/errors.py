@@ -42,6 +42,12 @@ class SelectionError(ReadError):
     exit_code = EXIT_USAGE
 
 
+class SourceError(ReadError):
+    """What a whole request works on is not there or cannot be read: a training set, a run to go on with."""
+
+    exit_code = EXIT_USAGE
+
+
 class WriteError(FastsegError):
     """A result cannot be written: no permission, no space, or a file is in the way."""
 

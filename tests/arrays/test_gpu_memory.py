@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 
 import pytest
@@ -56,6 +57,34 @@ def test_what_a_failed_call_held_is_given_back() -> None:
         assert caught.value.__context__ is None  # it would hold the frames, and these the arrays
         assert (gpu.used, gpu.pooled, gpu.peak) == (100, 100, 700)
         assert len(kept) == 100
+
+
+def test_arrays_in_a_cycle_are_given_back_too() -> None:
+    """As those that frames of an error hold which hold each other."""
+    with gpu_double(1000) as gpu:
+        ns = namespace_for(Device("cuda"))
+
+        def too_much() -> None:
+            held: list[object] = [ns.xp.zeros(600, "u1")]
+            held.append(held)
+            raise OutOfMemoryError(600, 1200)
+
+        gc.disable()
+        try:
+            with pytest.raises(GpuMemoryError):
+                within_memory(ns, too_much)
+        finally:
+            gc.enable()
+        assert (gpu.used, gpu.pooled) == (0, 0)
+
+
+def test_an_error_that_is_known_already_passes_as_it_is() -> None:
+    with gpu_double() as gpu:
+        ns = namespace_for(Device("cuda"))
+        with pytest.raises(GpuMemoryError) as caught:
+            within_memory(ns, lambda: within_memory(ns, lambda: _raise(RuntimeError(SAID[2]))))
+        assert str(caught.value) == f"the memory of cuda:0 ran out: {SAID[2]}"
+        assert gpu.trims == 1
 
 
 def test_an_error_of_the_host_passes_on_the_cpu() -> None:

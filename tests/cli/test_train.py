@@ -168,9 +168,9 @@ def test_wrong_requests(
 
 def test_runs_that_cannot_go_on(cli: Cli, data: Path, tmp_path: Path) -> None:
     missing = cli("train", "--resume", tmp_path / "no")
-    assert (missing.exit_code, "holds no training run" in missing.output) == (1, True)
+    assert (missing.exit_code, "holds no training run" in missing.output) == (2, True)
     nothing = cli("train", tmp_path / "nothing", "-o", tmp_path / "run")
-    assert (nothing.exit_code, "nothing do not exist: give a folder" in nothing.output) == (1, True)
+    assert (nothing.exit_code, "nothing do not exist: give a folder" in nothing.output) == (2, True)
 
 
 def test_without_torch(cli: Cli, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

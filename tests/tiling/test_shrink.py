@@ -38,6 +38,12 @@ def test_tiles_become_smaller_and_come_to_an_end(tile: tuple[int, int, int]) -> 
     pytest.fail(f"{tile} does not come to an end")
 
 
+def test_what_needs_the_whole_volume_takes_nothing_of_the_gpu() -> None:
+    spec = get_operator("watershed")
+    nodes = flatten("out", spec.rule, {"image": "image", "seeds": "seeds"}, spec.params(), scratch=25.0)
+    assert task_bytes(nodes, SHAPE, ["out"], (16, 16, 16)) == 0
+
+
 def test_it_takes_no_more_than_the_room() -> None:
     nodes, wanted = PROGRAM
     least = task_bytes(nodes, SHAPE, wanted, (16, 16, 16))

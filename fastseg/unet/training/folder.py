@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastseg.errors import ReadError, UsageError, WriteError
+from fastseg.errors import SourceError, UsageError, WriteError
 from fastseg.io.atomic import atomic_output, prepare_directory
 from fastseg.unet.model import OF_RUNS, make_model, save_model
 from fastseg.unet.training.config import dump, parse_settings
@@ -139,12 +139,12 @@ class RunFolder:
 
         Raises
         ------
-        ReadError, Problems
+        SourceError, Problems
             If there is none, or it is damaged.
         """
         file = self.path / CONFIG
         if not file.is_file():
-            raise ReadError(f"{self.path} holds no training run: {CONFIG} is missing")
+            raise SourceError(f"{self.path} holds no training run: {CONFIG} is missing")
         return parse_settings(read_yaml(file), str(file))
 
     def check_split(self, split: Split) -> None:

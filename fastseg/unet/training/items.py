@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastseg.errors import Problems, ReadError
+from fastseg.errors import Problems, SourceError
 from fastseg.io import image_stem
 
 TRUTH_SUFFIX = "_GT.ome.tif"
@@ -66,16 +66,17 @@ def find_items(data: str | os.PathLike[str]) -> list[TrainingItem]:
 
     Raises
     ------
-    ReadError
+    SourceError
         If there is no such folder or file, or no image in it.
     Problems
-        Everything else that is wrong: files without their partners, rows without paths, names given twice.
+        Everything else that is wrong: files without their partners, rows without paths, names given twice, an
+        image given twice outside one group.
     """
     path = Path(data)
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
-        raise ReadError(
+        raise SourceError(
             f"training data {path} do not exist: give a folder of NAME.ome.tif, NAME_GT.ome.tif and "
             "NAME_CM.ome.tif, or a CSV file with columns image and truth"
         )
@@ -86,10 +87,10 @@ def _folder(folder: Path) -> list[TrainingItem]:
     try:
         names = {entry.name for entry in os.scandir(folder)}
     except OSError as error:
-        raise ReadError(f"{folder} cannot be read: {error.strerror or error}") from None
+        raise SourceError(f"{folder} cannot be read: {error.strerror or error}") from None
     bases = sorted(n.removesuffix(TRUTH_SUFFIX) for n in names if n.endswith(TRUTH_SUFFIX))
     if not bases:
-        raise ReadError(f"{folder} holds no training data: there is no file NAME{TRUTH_SUFFIX} in it")
+        raise SourceError(f"{folder} holds no training data: there is no file NAME{TRUTH_SUFFIX} in it")
     problems = []
     for base in bases:
         for suffix, what in ((IMAGE_SUFFIX, "image"), (COST_SUFFIX, "cost map")):
@@ -116,14 +117,14 @@ def _manifest(path: Path) -> list[TrainingItem]:
             header = [cell.strip().lower() for cell in next(reader, [])]
             rows = [(reader.line_num, [c.strip() for c in row]) for row in reader if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReadError(
+        raise SourceError(
             f"{path} cannot be read as CSV: {getattr(error, 'strerror', None) or error}"
         ) from None
     problems = _header_problems(header)
     if problems:
         raise Problems(str(path), problems)
     if not rows:
-        raise ReadError(f"{path} lists no images: it has a header and no rows")
+        raise SourceError(f"{path} lists no images: it has a header and no rows")
     items = []
     for line, row in rows:
         if len(row) != len(header):
@@ -136,9 +137,24 @@ def _manifest(path: Path) -> list[TrainingItem]:
             items.append(_item(path.parent, cells))
     twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
     problems += [f"the name '{name}' is given twice: tell them apart by a column 'name'" for name in twice]
+    problems += _shared_images(items)
     if problems:
         raise Problems(str(path), problems)
     return items
+
+
+def _shared_images(items: list[TrainingItem]) -> list[str]:
+    """Images that several rows name, but for those that stay together because they are of one group."""
+    rows: dict[Path, list[TrainingItem]] = {}
+    for item in items:
+        rows.setdefault(item.image.resolve(), []).append(item)
+    return [
+        f"the image {same[0].image} is given twice ({same[0].name}, {same[1].name}): give both rows the same 'group', "
+        "so that training and validation do not share it"
+        for same in rows.values()
+        if len({item.name for item in same}) > 1
+        and (not same[0].group or len({item.group for item in same}) > 1)
+    ]
 
 
 def _header_problems(header: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fastseg.errors import ReadError
+from fastseg.errors import SourceError
 from fastseg.io.atomic import atomic_output
 from fastseg.version import __version__
 
@@ -90,16 +90,16 @@ def load_state(path: Path) -> tuple[Progress, dict[str, Any]]:
 
     Raises
     ------
-    ReadError
+    SourceError
         If it is missing, damaged, or written by another version.
     """
     if not path.is_file():
-        raise ReadError(f"{path} does not exist: the run has saved no state to go on from")
+        raise SourceError(f"{path} does not exist: the run has saved no state to go on from")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
         version = found["format_version"]
         if version != FORMAT_VERSION:
-            raise ReadError(
+            raise SourceError(
                 f"{path} has format_version {version!r}; this fastseg ({__version__}) reads {FORMAT_VERSION}"
             )
         progress = Progress(**found["progress"])
@@ -109,7 +109,7 @@ def load_state(path: Path) -> tuple[Progress, dict[str, Any]]:
         return progress, found["optimization"]
     except _DAMAGED as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ReadError(f"{path} cannot be read as the state of a training run: {text}") from None
+        raise SourceError(f"{path} cannot be read as the state of a training run: {text}") from None
 
 
 def save_reference_checkpoint(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastseg.errors import InputError, Problems, ReadError, UsageError
+from fastseg.errors import InputError, Problems, ReadError, SourceError, UsageError
 from fastseg.unet.training.items import TrainingItem, find_items, load_item
 from fastseg.unet.training.split import split_items
 from fastseg.unet.training.stacks import image_letters, open_item
@@ -49,8 +49,9 @@ def test_missing_partners_are_listed_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["nowhere", "."])
 def test_no_data(tmp_path: Path, where: str) -> None:
-    with pytest.raises(ReadError, match="training data"):
+    with pytest.raises(SourceError, match="training data") as caught:
         find_items(tmp_path / where)
+    assert caught.value.exit_code == 2
 
 
 def test_a_manifest(tmp_path: Path) -> None:
@@ -115,8 +116,29 @@ def test_columns(tmp_path: Path, header: str, problems: list[str]) -> None:
 def test_manifests_that_cannot_be_used(tmp_path: Path, content: bytes) -> None:
     sheet = tmp_path / "train.csv"
     sheet.write_bytes(content)
-    with pytest.raises(ReadError, match=r"train\.csv"):
+    with pytest.raises(SourceError, match=r"train\.csv"):
         find_items(sheet)
+
+
+@pytest.mark.parametrize(("groups", "refused"), [(("", ""), True), (("a", "b"), True), (("a", "a"), False)])
+def test_one_image_is_not_in_training_and_validation(
+    tmp_path: Path, groups: tuple[str, str], refused: bool
+) -> None:
+    data_set(tmp_path, [(2, 4, 5)] * 2)
+    sheet = tmp_path / "train.csv"
+    sheet.write_text(
+        "image,truth,name,group\n"
+        f"img_001.ome.tif,img_001_GT.ome.tif,one,{groups[0]}\n"
+        f"../{tmp_path.name}/img_001.ome.tif,img_002_GT.ome.tif,two,{groups[1]}\n"
+        "img_002.ome.tif,img_002_GT.ome.tif,three,c\n"
+    )
+    if not refused:
+        assert [item.name for item in find_items(sheet)] == ["one", "two", "three"]
+        return
+    with pytest.raises(Problems) as caught:
+        find_items(sheet)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"the image {tmp_path}/img_001.ome.tif is given twice (one, two)")
 
 
 # axes ---------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastseg.errors import InputError, Problems, ReadError, UsageError, WriteError
+from fastseg.errors import InputError, Problems, SourceError, UsageError, WriteError
 from fastseg.unet.checkpoint import read_state
 from fastseg.unet.model import load_model
 from fastseg.unet.module import Network
@@ -393,15 +393,15 @@ def test_states_are_read_without_running_them(data: Path, tmp_path: Path) -> Non
     train(tiny(data, epochs=1), run)
     whole = (run / "state.pt").read_bytes()
     (run / "state.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ReadError, match=r"state\.pt cannot be read as the state of a training run"):
+    with pytest.raises(SourceError, match=r"state\.pt cannot be read as the state of a training run"):
         resume(run)
     torch.save({"format_version": 1, "progress": os.system}, run / "state.pt")
-    with pytest.raises(ReadError, match=r"state\.pt cannot be read as the state of a training run"):
+    with pytest.raises(SourceError, match=r"state\.pt cannot be read as the state of a training run"):
         resume(run)
     (run / "state.pt").unlink()
-    with pytest.raises(ReadError, match="has saved no state to go on from"):
+    with pytest.raises(SourceError, match="has saved no state to go on from"):
         resume(run)
-    with pytest.raises(ReadError, match="holds no training run"):
+    with pytest.raises(SourceError, match="holds no training run"):
         resume(tmp_path)
 
 
