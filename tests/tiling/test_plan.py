@@ -287,12 +287,19 @@ def test_tasks_take_no_more_than_predicted_and_not_much_less(
 ) -> None:
     image = 1000 * support.image("blobs", shape, 1)
     plan: Plan = plan_workflow(get_workflow(name), shape, tile=tile, rescale=ratio)
-    measured = measure(name, image, tile, ratio)
-    assert len(measured) == len(plan.stages)
-    too_low: list[tuple[StagePlan, int]] = [
-        (stage, peak)
-        for stage, peak in zip(plan.stages, measured, strict=True)
-        if peak > 1.2 * stage.task_bytes
-    ]
+    measured: list[int] = []
+    # Whatever other threads of the process allocate is counted, too, such as those of tests that ended before: a task
+    # that takes more than predicted does so each time.
+    for _ in range(3):
+        peaks = measure(name, image, tile, ratio)
+        assert len(peaks) == len(plan.stages)
+        measured = list(map(min, measured or peaks, peaks))
+        too_low: list[tuple[StagePlan, int]] = [
+            (stage, peak)
+            for stage, peak in zip(plan.stages, measured, strict=True)
+            if peak > 1.2 * stage.task_bytes
+        ]
+        if not too_low:
+            break
     assert too_low == []
     assert plan.task_bytes <= 4 * max(measured)
