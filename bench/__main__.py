@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -184,12 +185,12 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
     text, large, whole = ("x".join(str(n) for n in shape) for shape in (small, options.size, field))
     every: list[tuple[str, Measure]] = []
     for group in options.groups:
-        every += [(case.key, lambda c=case: runner.measure(c)) for case in made.get(group, [])]  # type: ignore[misc]
+        every += [(case.key, partial(runner.measure, case)) for case in made.get(group, [])]
         if group == "commands":
             every += [
                 (
                     f"command {name} @ {large}",
-                    lambda n=name: measure_command(n, options.size, options.device, peers, effort),  # type: ignore[misc]
+                    partial(measure_command, name, options.size, options.device, peers, effort),
                 )
                 for name in COMMANDS
             ]
@@ -198,7 +199,7 @@ def plan(options: argparse.Namespace, runner: Runner, peers: Path | None) -> Ite
             every.append((key, lambda: measure_throughput(small, options.device, peers)))
         elif group == "disk":
             every += [
-                (f"disk {name} @ {whole}", lambda n=name: measure_disk(n, field, options.device))  # type: ignore[misc]
+                (f"disk {name} @ {whole}", partial(measure_disk, name, field, options.device))
                 for name, _ in cases.RESIDENT.values()
             ]
     return ((key, measure) for key, measure in every if re.search(options.only, key))

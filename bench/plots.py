@@ -171,7 +171,7 @@ def _by_size(rows: list[Row], device: str, title: str, label: str, value: Any) -
         frameon=False,
         loc="lower center",
         bbox_to_anchor=(0.5, -0.08),
-        ncols=len(handles),
+        ncols=max(1, len(handles)),
     )
     figure.tight_layout()
     return figure

@@ -215,7 +215,7 @@ def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray | None, lines: b
     Raises
     ------
     ValueError
-        If the three shapes differ.
+        If the shapes differ, or the cost is of another type.
 
     Notes
     -----
@@ -229,6 +229,8 @@ def flood(cost: np.ndarray, seeds: np.ndarray, mask: np.ndarray | None, lines: b
     """
     if cost.shape != seeds.shape or (mask is not None and cost.shape != mask.shape):
         raise ValueError("cost, seeds and mask must have the same shape")
+    if cost.dtype not in (np.float32, np.float64):
+        raise ValueError(f"cost must be float32 or float64, not {cost.dtype}")
     bits = cost.reshape(-1).view(np.dtype(f"i{cost.itemsize}"))
     if mask is None:
         state = np.full(cost.size, _OPEN)

@@ -289,6 +289,13 @@ def test_shapes_must_agree(wrong: int) -> None:
         flood(*inputs, True)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int32, np.int64])
+def test_costs_of_other_types_are_refused(dtype: Any) -> None:
+    cost, seeds, mask = random_flood((4, 5, 6), 1)
+    with pytest.raises(ValueError, match="cost must be float32 or float64"):
+        flood(cost.astype(dtype), seeds, mask, True)
+
+
 @pytest.fixture(scope="module")
 def cut() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return cost, seeds and mask of the reference's watershed cutting, and its labels."""

@@ -69,8 +69,7 @@ def find_items(data: str | os.PathLike[str]) -> list[TrainingItem]:
     SourceError
         If there is no such folder or file, or no image in it.
     Problems
-        Everything else that is wrong: files without their partners, rows without paths, names given twice, an
-        image given twice outside one group.
+        Everything else that is wrong: files without their partners, rows without paths, names given twice.
     """
     path = Path(data)
     if path.is_dir():
@@ -137,24 +136,9 @@ def _manifest(path: Path) -> list[TrainingItem]:
             items.append(_item(path.parent, cells))
     twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
     problems += [f"the name '{name}' is given twice: tell them apart by a column 'name'" for name in twice]
-    problems += _shared_images(items)
     if problems:
         raise Problems(str(path), problems)
     return items
-
-
-def _shared_images(items: list[TrainingItem]) -> list[str]:
-    """Images that several rows name, but for those that stay together because they are of one group."""
-    rows: dict[Path, list[TrainingItem]] = {}
-    for item in items:
-        rows.setdefault(item.image.resolve(), []).append(item)
-    return [
-        f"the image {same[0].image} is given twice ({same[0].name}, {same[1].name}): give both rows the same 'group', "
-        "so that training and validation do not share it"
-        for same in rows.values()
-        if len({item.name for item in same}) > 1
-        and (not same[0].group or len({item.group for item in same}) > 1)
-    ]
 
 
 def _header_problems(header: list[str]) -> list[str]:

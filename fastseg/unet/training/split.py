@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import floor, isfinite
+from pathlib import Path
 
 import numpy as np
 
@@ -36,14 +37,15 @@ def split_items(
     items : sequence of TrainingItem
     leaveout : sequence of number or str, or None
         Nothing: no validation. One number f between 0 and 1: of n images, floor((1 - f) n) are trained with, drawn by
-        `seed`; where items have groups, whole groups are left out until the others are no more than that. Other
+        `seed`; whole groups, and all items of one image, are left out until the others are no more than that. Other
         numbers: the images of these indices, from 0. Names: these images.
     seed : int
 
     Raises
     ------
     UsageError
-        For indices and names that do not exist or are given twice, and where nothing is left to train with.
+        For indices and names that do not exist or are given twice, where nothing is left to train with, and where an
+        image would be in both lists.
     """
     wanted = [] if leaveout is None else list(leaveout)
     if not wanted:
@@ -57,19 +59,33 @@ def split_items(
             f"leaveout {_spell(wanted)} leaves no image to train with: the data set has {counted(len(items), 'image')}"
         )
     chosen = [(i in out, item) for i, item in enumerate(items)]
-    return Split(
+    split = Split(
         training=tuple(item for held_back, item in chosen if not held_back),
         validation=tuple(item for held_back, item in chosen if held_back),
     )
+    _refuse_shared_images(split)
+    return split
+
+
+def _refuse_shared_images(split: Split) -> None:
+    """A network validated with what it was trained with looks better than it is."""
+    trained = {item.image.resolve(): item for item in split.training}
+    for item in split.validation:
+        other = trained.get(item.image.resolve())
+        if other is not None:
+            raise UsageError(
+                f"the image {item.image} is in training ({other.name}) and validation ({item.name}): leave out both, "
+                "or give both the same group"
+            )
 
 
 def _share(items: Sequence[TrainingItem], share: float, seed: int) -> set[int]:
     count = len(items)
     # decimal fractions are meant: (1 - 0.9) * 10 is 0.9999999999999998 in binary ones
     training = floor(round((1 - share) * count, 9))
-    members: dict[str, list[int]] = {}
+    members: dict[str | Path, list[int]] = {}
     for index, item in enumerate(items):
-        members.setdefault(f"group {item.group}" if item.group else f"item {index}", []).append(index)
+        members.setdefault(item.group or item.image.resolve(), []).append(index)
     blocks = list(members.values())
     out: set[int] = set()
     for block in np.random.default_rng(seed).permutation(len(blocks)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,27 +121,6 @@ def test_manifests_that_cannot_be_used(tmp_path: Path, content: bytes) -> None:
         find_items(sheet)
 
 
-@pytest.mark.parametrize(("groups", "refused"), [(("", ""), True), (("a", "b"), True), (("a", "a"), False)])
-def test_one_image_is_not_in_training_and_validation(
-    tmp_path: Path, groups: tuple[str, str], refused: bool
-) -> None:
-    data_set(tmp_path, [(2, 4, 5)] * 2)
-    sheet = tmp_path / "train.csv"
-    sheet.write_text(
-        "image,truth,name,group\n"
-        f"img_001.ome.tif,img_001_GT.ome.tif,one,{groups[0]}\n"
-        f"../{tmp_path.name}/img_001.ome.tif,img_002_GT.ome.tif,two,{groups[1]}\n"
-        "img_002.ome.tif,img_002_GT.ome.tif,three,c\n"
-    )
-    if not refused:
-        assert [item.name for item in find_items(sheet)] == ["one", "two", "three"]
-        return
-    with pytest.raises(Problems) as caught:
-        find_items(sheet)
-    (problem,) = caught.value.problems
-    assert problem.startswith(f"the image {tmp_path}/img_001.ome.tif is given twice (one, two)")
-
-
 # axes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +233,8 @@ def test_truths_that_are_no_classes(tmp_path: Path, value: float) -> None:
 
 def named(count: int, groups: str = "") -> list[TrainingItem]:
     return [
-        TrainingItem(f"img_{i:03d}", Path(), Path(), group=groups[i] if groups else "") for i in range(count)
+        TrainingItem(f"img_{i:03d}", Path(f"{i}.tif"), Path(), group=groups[i] if groups else "")
+        for i in range(count)
     ]
 
 
@@ -319,3 +300,35 @@ def test_groups_stay_together(seed: int) -> None:
 def test_wrong_lists(leaveout: list[float | str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         split_items(named(4), leaveout)
+
+
+def twice(*groups: str) -> list[TrainingItem]:
+    """Four images; the second is there a second time, under another name and another spelling of its path."""
+    again = TrainingItem("again", Path("elsewhere/../1.tif"), Path("other.tif"))
+    items = [*named(4), again]
+    return [replace(one, group=group) for one, group in zip(items, groups or [""] * 5, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_items_of_one_image_stay_together(seed: int) -> None:
+    split = split_items(twice(), [0.4], seed=seed)
+    names = {one.name for one in split.validation}
+    assert ("again" in names) == ("img_001" in names)
+
+
+@pytest.mark.parametrize(("leaveout", "groups"), [(["again"], ()), ([1], ()), ([0], "aabcc"), ([1, 4], ())])
+def test_no_image_is_trained_and_validated_with(leaveout: list[float | str], groups: tuple) -> None:
+    if leaveout in ([1, 4], [0]):
+        split = split_items(twice(*groups), leaveout)
+        assert [one.name for one in split.validation] == [twice()[int(i)].name for i in leaveout]
+        return
+    with pytest.raises(
+        UsageError, match=r"1\.tif is in training \(\w+\) and validation \(\w+\): leave out both"
+    ):
+        split_items(twice(*groups), leaveout)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_that_tear_an_image_apart_are_refused(seed: int) -> None:
+    with pytest.raises(UsageError, match=r"1\.tif is in training \(\w+\) and validation \(\w+\)"):
+        split_items(twice("a", "a", "a", "a", "b"), [0.2], seed=seed)
