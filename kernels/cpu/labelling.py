@@ -1,11 +1,13 @@
 """Connected components of a mask as runs: stretches of voxels along x, joined by union-find, in parallel.
 
-A row of the mask is cut into runs once, and everything after that handles runs instead of voxels: components are found
-by joining runs of neighbouring rows that touch, their sizes are sums of lengths, and results are painted back run by
-run (`runs`). Rows are shared out in slabs; the joins between slabs follow in rounds of pairs. The root of a component
-is always its first run in scan order, so neither the numbers nor anything else depends on the slabs.
+The mask is packed into bits, and what follows handles words and runs instead of voxels: the runs of a row lie where a
+word differs from itself shifted by one, runs of neighbouring rows that touch are joined where one of them begins within
+the other, sizes are sums of lengths, and results are painted back run by run (`runs`). Rows are shared out in slabs;
+the joins between slabs follow in rounds of pairs. The root of a component is always its first run in scan order, so
+neither the numbers nor anything else depends on the slabs.
 
-He, Chao, Suzuki, IEEE Trans. Image Process. 17(5), 2008 describe labelling by runs.
+He, Chao, Suzuki, IEEE Trans. Image Process. 17(5), 2008 describe labelling by runs; Lemaitre, Hennequin, Lacassagne,
+WPMVP 2020, runs cut from the bits of a row.
 """
 
 from __future__ import annotations
@@ -13,67 +15,46 @@ from __future__ import annotations
 import numpy as np
 
 from fastseg.kernels import threads
+from fastseg.kernels.cpu.bits import bit_count, lowest_bit
+from fastseg.kernels.cpu.morphology import WORD, pack
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import fitting, spread
 
 __all__ = ["find_runs"]
 
-_WORD = 8
-_BYTES = np.uint64(0x0101010101010101)
-_TOP = np.uint64(56)
-_EMPTY = np.uint64(0)
+_NONE = np.uint64(0)
+_ONE = np.uint64(1)
+_LAST = np.uint64(63)
 _WORK_OF_RUN = 16
 """A run costs about as much as this many voxels."""
 
 
-def _buffers(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros for the marks of a row, one for each task, as bytes and as words: compiled code makes a view slowly."""
-    marks = np.zeros((count, (width // _WORD + 1) * _WORD), np.uint8)
-    return marks, marks.view(np.uint64)
-
-
-@inner
-def _mark(row: np.ndarray, inside: bool, marks: np.ndarray) -> None:
-    """Write 1 where a run begins, and where the first voxel after it lies."""
-    width = row.shape[0]
-    marks[0] = (row[0] != 0) == inside
-    for x in range(1, width):
-        marks[x] = (row[x] != 0) != (row[x - 1] != 0)
-    marks[width] = (row[width - 1] != 0) == inside
-
-
 @compiled
-def _count(
-    begin: int,
-    end: int,
-    mask: np.ndarray,
-    inside: bool,
-    buffers: np.ndarray,
-    buffer_words: np.ndarray,
-    rows: np.ndarray,
-) -> None:
+def _count(begin: int, end: int, bits: np.ndarray, rows: np.ndarray) -> None:
     """Write the number of runs of row k to ``rows[k + 1]``."""
-    height = mask.shape[1]
-    for z in range(begin, end):
-        marks, words = buffers[z], buffer_words[z]
-        for y in range(height):
-            _mark(mask[z, y], inside, marks)
-            total = 0
-            for k in range(words.shape[0]):
-                total += int((words[k] * _BYTES) >> _TOP)  # the sum of the bytes
-            rows[z * height + y + 1] = total // 2
+    for row in range(begin, end):
+        total = 0
+        carry = _NONE
+        for word in bits[row]:
+            total += bit_count(word & ~((word << _ONE) | carry))
+            carry = word >> _LAST
+        rows[row + 1] = total
 
 
 @inner
-def _positions(marks: np.ndarray, words: np.ndarray, found: np.ndarray) -> int:
-    """Write where the marks are; gives how many."""
-    n = 0
-    for k in range(words.shape[0]):
-        if words[k] != _EMPTY:
-            for x in range(_WORD * k, _WORD * k + _WORD):
-                found[n] = x  # no branch: overwritten by the next unless there is a mark
-                n += int(marks[x])
-    return n
+def _find_edges(words: np.ndarray, place: int, edges: np.ndarray) -> None:
+    """Write where the runs of a row begin and end, from a place on: where a bit differs from the one before."""
+    carry = _NONE
+    for j in range(words.shape[0]):
+        word = words[j]
+        left = word ^ ((word << _ONE) | carry)
+        carry = word >> _LAST
+        while left != _NONE:
+            edges[place] = WORD * j + lowest_bit(left)
+            place += 1
+            left &= left - _ONE
+    if carry != _NONE:
+        edges[place] = WORD * words.shape[0]
 
 
 @inner
@@ -99,19 +80,36 @@ def _unite(parent: np.ndarray, a: int, b: int) -> int:
 
 @inner
 def _join_rows(
-    upper: int, lower: int, reach: int, rows: np.ndarray, edges: np.ndarray, parent: np.ndarray
+    upper: int, lower: int, corners: bool, bits: np.ndarray, rows: np.ndarray, parent: np.ndarray
 ) -> int:
-    """Join the runs of two rows that share an x, with a `reach` of 1 also those that meet at a corner."""
-    a, a_end = rows[upper], rows[upper + 1]
-    b, b_end = rows[lower], rows[lower + 1]
+    """Join the runs of two rows that share an x, with `corners` also those that meet at a corner.
+
+    Two runs share an x where one of them begins within the other; which ones begin there is the number of begins so
+    far. For corners, all runs are one voxel longer.
+    """
+    a, b = rows[upper] - 1, rows[lower] - 1
+    if a + 1 == rows[upper + 1] or b + 1 == rows[lower + 1]:
+        return 0
+    above, below = bits[upper], bits[lower]
+    carry_above, carry_below = _NONE, _NONE
     joined = 0
-    while a < a_end and b < b_end:
-        if edges[2 * a] < edges[2 * b + 1] + reach and edges[2 * b] < edges[2 * a + 1] + reach:
-            joined += _unite(parent, a, b)
-        if edges[2 * a + 1] < edges[2 * b + 1]:
-            a += 1
-        else:
-            b += 1
+    for j in range(below.shape[0]):
+        word_above, word_below = above[j], below[j]
+        longer_above, longer_below = (word_above << _ONE) | carry_above, (word_below << _ONE) | carry_below
+        begins_above, begins_below = word_above & ~longer_above, word_below & ~longer_below
+        carry_above, carry_below = word_above >> _LAST, word_below >> _LAST
+        if corners:
+            word_above |= longer_above
+            word_below |= longer_below
+        left = word_above & word_below & (begins_above | begins_below)
+        while left != _NONE:
+            so_far = left ^ (left - _ONE)
+            joined += _unite(
+                parent, a + bit_count(begins_above & so_far), b + bit_count(begins_below & so_far)
+            )
+            left &= left - _ONE
+        a += bit_count(begins_above)
+        b += bit_count(begins_below)
     return joined
 
 
@@ -123,27 +121,27 @@ def _join(
     height: int,
     connectivity: int,
     planar: bool,
+    bits: np.ndarray,
     rows: np.ndarray,
-    edges: np.ndarray,
     parent: np.ndarray,
 ) -> int:
     """Join a row with those of its earlier neighbours that are at least `low` and below `high`."""
     y = row % height
     above = row - height
-    reach = 1 if connectivity > 1 else 0
+    corners = connectivity > 1
     joined = 0
     if y > 0 and low <= row - 1 < high:
-        joined += _join_rows(row - 1, row, reach, rows, edges, parent)
+        joined += _join_rows(row - 1, row, corners, bits, rows, parent)
     if planar:
         return joined
     if low <= above < high:
-        joined += _join_rows(above, row, reach, rows, edges, parent)
+        joined += _join_rows(above, row, corners, bits, rows, parent)
     if connectivity > 1:
-        reach = 1 if connectivity > 2 else 0
+        corners = connectivity > 2
         if y > 0 and low <= above - 1 < high:
-            joined += _join_rows(above - 1, row, reach, rows, edges, parent)
+            joined += _join_rows(above - 1, row, corners, bits, rows, parent)
         if y < height - 1 and low <= above + 1 < high:
-            joined += _join_rows(above + 1, row, reach, rows, edges, parent)
+            joined += _join_rows(above + 1, row, corners, bits, rows, parent)
     return joined
 
 
@@ -151,12 +149,10 @@ def _join(
 def _link_within(
     begin: int,
     end: int,
-    mask: np.ndarray,
-    inside: bool,
+    height: int,
     connectivity: int,
     planar: bool,
-    buffers: np.ndarray,
-    buffer_words: np.ndarray,
+    bits: np.ndarray,
     rows: np.ndarray,
     cuts: np.ndarray,
     edges: np.ndarray,
@@ -164,20 +160,13 @@ def _link_within(
     joined: np.ndarray,
 ) -> None:
     """Fill in the runs of some slabs and join those that touch. `cuts` are the first rows of the slabs."""
-    _, height, width = mask.shape
     for slab in range(begin, end):
-        marks, words = buffers[slab], buffer_words[slab]
-        found = np.empty(width + 1 + _WORD, np.int32)
         total = 0
         for row in range(cuts[slab], cuts[slab + 1]):
-            _mark(mask[row // height, row % height], inside, marks)
-            count = _positions(marks, words, found)
-            first = rows[row]
-            for k in range(count):
-                edges[2 * first + k] = found[k]
-            for run in range(first, rows[row + 1]):
+            _find_edges(bits[row], 2 * rows[row], edges)
+            for run in range(rows[row], rows[row + 1]):
                 parent[run] = run
-            total += _join(row, cuts[slab], row, height, connectivity, planar, rows, edges, parent)
+            total += _join(row, cuts[slab], row, height, connectivity, planar, bits, rows, parent)
         joined[slab] += total
 
 
@@ -189,9 +178,9 @@ def _link_between(
     height: int,
     connectivity: int,
     planar: bool,
+    bits: np.ndarray,
     rows: np.ndarray,
     cuts: np.ndarray,
-    edges: np.ndarray,
     parent: np.ndarray,
     joined: np.ndarray,
 ) -> None:
@@ -202,14 +191,14 @@ def _link_between(
         low, high = cuts[slab - step], cuts[slab]
         last = min(high + height + 1, cuts[min(slab + step, slabs)])
         for row in range(high, last):
-            joined[slab] += _join(row, low, high, height, connectivity, planar, rows, edges, parent)
+            joined[slab] += _join(row, low, high, height, connectivity, planar, bits, rows, parent)
 
 
 def _link(
-    mask: np.ndarray,
-    inside: bool,
+    height: int,
     connectivity: int,
     planar: bool,
+    bits: np.ndarray,
     rows: np.ndarray,
     cuts: np.ndarray,
     edges: np.ndarray,
@@ -218,12 +207,11 @@ def _link(
     """Fill in the runs and join those that touch; gives the number of joins."""
     slabs = len(cuts) - 1
     joined = np.zeros(slabs, np.int64)
-    how = connectivity, planar
-    target = rows, cuts, edges, parent, joined
-    spread(_link_within, slabs, mask, inside, *how, *_buffers(slabs, mask.shape[2]), *target)
+    where = height, connectivity, planar, bits, rows, cuts
+    spread(_link_within, slabs, *where, edges, parent, joined)
     step = 1
     while step < slabs:
-        spread(_link_between, (slabs + step - 1) // (2 * step), step, mask.shape[1], *how, *target)
+        spread(_link_between, (slabs + step - 1) // (2 * step), step, *where, parent, joined)
         step *= 2
     return int(joined.sum())
 
@@ -290,8 +278,11 @@ def _find_runs(
     mask: np.ndarray, inside: bool, connectivity: int, planar: bool, slabs: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     depth, height, width = mask.shape
+    words = np.empty((depth, height, -(-width // WORD)), np.uint64)
+    pack(mask, inside, words)
+    bits = words.reshape(depth * height, -1)
     rows = np.zeros(depth * height + 1, np.int64)
-    spread(_count, depth, mask, inside, *_buffers(depth, width), rows)
+    spread(_count, len(bits), bits, rows)
     np.cumsum(rows, out=rows)
     runs = int(rows[-1])
     work = rows * _WORK_OF_RUN + np.arange(rows.size) * width
@@ -300,7 +291,7 @@ def _find_runs(
     cuts[0], cuts[-1] = 0, depth * height
     edges = np.empty(2 * runs, np.int32)
     ids = np.empty(runs, np.int32 if mask.size < 2**31 else np.int64)
-    count = runs - _link(mask, inside, connectivity, planar, rows, cuts, edges, ids)
+    count = runs - _link(height, connectivity, planar, bits, rows, cuts, edges, ids)
     sizes = np.zeros(count + 1, np.int64)
     first = np.empty(count, np.int64)
     _number(rows, edges, ids, width, sizes, first)

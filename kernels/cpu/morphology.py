@@ -14,9 +14,10 @@ from fastseg.kernels.cpu.rows import copy
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import fitting, spread
 
-__all__ = ["dilate", "erode_image", "pack", "unpack"]
+__all__ = ["WORD", "dilate", "erode_image", "pack", "unpack"]
 
-_WORD = 64
+WORD = 64
+"""Voxels of a word."""
 _BYTE = np.uint64(8)
 _ONES = np.uint64(0x0101010101010101)
 _GATHER = np.uint64(0x0102040810204080)
@@ -31,7 +32,7 @@ _LOW_BYTE = np.uint64(0xFF)
 
 def _buffers(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Room for a row of each plane, as bytes and as words: compiled code makes a view slowly."""
-    held = np.zeros((bits.shape[0], bits.shape[2] * _WORD), np.uint8)
+    held = np.zeros((bits.shape[0], bits.shape[2] * WORD), np.uint8)
     return held, held.view(np.uint64)
 
 

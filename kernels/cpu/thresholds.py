@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastseg.kernels import threads
+from fastseg.kernels.cpu.bits import lowest_bit
 from fastseg.kernels.jit import compiled, inner
 from fastseg.kernels.threads import fitting, spread
 
@@ -22,12 +23,7 @@ _BINS = 256
 _ONE = np.int32(1)
 _LAST = np.int32(_BINS - 1)
 _TWO = np.float32(2)
-_WORD, _IN_WORD, _BIT, _TOP = np.uint64(6), np.uint64(63), np.uint64(1), np.uint64(58)
-_DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-"""Every six bits in a row of it, from the top, are another number; Leiserson, Prokop, Randall, MIT, 1998."""
-_LOG = np.zeros(64, np.uint8)
-for _k in range(64):
-    _LOG[(int(_DE_BRUIJN) << _k) % 2**64 >> 58] = _k
+_WORD, _IN_WORD, _BIT = np.uint64(6), np.uint64(63), np.uint64(1)
 _HALF_OF_LARGEST = float(np.finfo(np.float32).max) / 2
 _PIECE = 1 << 17
 """Voxels that are counted together; larger objects are shared out among the threads."""
@@ -145,9 +141,8 @@ def _keep_few(
         rest = marks[j]
         marks[j] = 0
         while rest != 0:
-            lowest = rest & (~rest + _BIT)
-            rest ^= lowest
-            k = np.uint64(j << 6) + np.uint64(_LOG[(lowest * _DE_BRUIJN) >> _TOP])
+            k = 64 * j + lowest_bit(rest)
+            rest &= rest - _BIT
             bins[at] = k
             kept[at] = counts[k]
             counts[k] = 0

@@ -51,7 +51,8 @@ def drawn(kind: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[np.ndarray, int, bool, bool]:
     dims = draw(st.integers(2, 3))
-    shape = tuple(draw(st.one_of(st.just(1), st.integers(1, n))) for n in (6, 13, 35)[-dims:])
+    width = st.one_of(st.integers(1, 150), st.sampled_from((63, 64, 65, 128)))  # rows are words of 64 voxels
+    shape = (*(draw(st.one_of(st.just(1), st.integers(1, n))) for n in (6, 13)[-dims + 1 :]), draw(width))
     objects = drawn(draw(st.sampled_from(KINDS)), shape, draw(st.integers(0, 999)))
     return objects, draw(st.integers(1, dims)), draw(st.booleans()), draw(st.booleans())
 
