@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from fastseg.arrays.device import Device
-from fastseg.arrays.namespace import Namespace, to_device
+from fastseg.arrays.namespace import Namespace, namespace_for, to_device
 from fastseg.types import Array
 
 _NONE = 1e-15
@@ -47,14 +47,23 @@ def float32_weights(half: np.ndarray) -> np.ndarray:
     return np.append(half[:-1], half[-1] + 2 * half[:-1].sum()).astype(np.float32)
 
 
+def _to_keep(table: np.ndarray, device: Device) -> Array:
+    """A table on a GPU, all of it: who uses it next may do so on another stream, which would not wait for a copy."""
+    ns = namespace_for(device)
+    with ns.active():
+        kept = to_device(table, device)
+        ns.xp.cuda.get_current_stream().synchronize()
+    return kept
+
+
 @lru_cache(maxsize=256)
 def _weights_on(device: Device, sigma: float, order: int, truncate: float) -> Array:
-    return to_device(float32_weights(_half_kernel(sigma, order, truncate)), device)
+    return _to_keep(float32_weights(_half_kernel(sigma, order, truncate)), device)
 
 
 @lru_cache(maxsize=256)
 def _sources_on(device: Device, size: int, radius: int, mode: str) -> Array:
-    return to_device(_sources(size, radius, mode).astype(np.int32), device)
+    return _to_keep(_sources(size, radius, mode).astype(np.int32), device)
 
 
 def _weights(ns: Namespace, sigma: float, order: int, truncate: float) -> Array:

@@ -41,7 +41,7 @@ def give_back_memory(device: Device) -> None:
 
 
 def within_memory(ns: Namespace, call: Callable[[], Result]) -> Result:
-    """The result of a call that computes on a device.
+    """The result of a call that computes on a device, which is the current one meanwhile.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ def within_memory(ns: Namespace, call: Callable[[], Result]) -> Result:
     if not ns.on_gpu:
         return call()
     try:
-        return call()
+        with ns.active():
+            return call()
     except GpuMemoryError:
         raise
     except Exception as error:

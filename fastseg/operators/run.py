@@ -65,13 +65,14 @@ def apply(spec: OpSpec, *arrays: Any, engine: Engine | None = None, **parameters
     if engine is None:
         engine = Engine(device=namespace_of(*(a for a in arrays if hasattr(a, "shape") and a.shape)).device)
     kinds = _expand(spec, len(arrays))
-    inputs = [_adapt(spec, item, array, engine) for item, array in zip(kinds, arrays, strict=True)]
-    result = execute(spec, inputs, params, engine)
-    if not isinstance(result, Volume):
-        return result
-    output = result.read(_whole(result))
-    given = (a.array for a in inputs if isinstance(a, ArrayVolume))
-    return output.copy() if any(engine.ns.xp.may_share_memory(output, a) for a in given) else output
+    with engine.ns.active():
+        inputs = [_adapt(spec, item, array, engine) for item, array in zip(kinds, arrays, strict=True)]
+        result = execute(spec, inputs, params, engine)
+        if not isinstance(result, Volume):
+            return result
+        output = result.read(_whole(result))
+        given = (a.array for a in inputs if isinstance(a, ArrayVolume))
+        return output.copy() if any(engine.ns.xp.may_share_memory(output, a) for a in given) else output
 
 
 def _whole(volume: Volume) -> Any:

@@ -34,7 +34,7 @@ class Workplace:
 
     def with_tasks(self, tasks: int) -> Executor:
         """The executor, running fewer tasks at one time if they are threads."""
-        return self.executor if self.processes is not None else Threads(tasks, device=self.device)
+        return self.executor if self.processes is not None else Threads(tasks)
 
     def on_cpu(self) -> Workplace:
         """The same place without its GPU."""
@@ -42,7 +42,7 @@ class Workplace:
         if self.processes is not None:
             return replace(self, device=cpu)
         count = threads(cpu)
-        return Workplace(Threads(count, device=cpu), count, None, cpu)
+        return Workplace(Threads(count), count, None, cpu)
 
     def engine(self, tile: tuple[int, ...] | None) -> Engine:
         """An engine at this place that keeps everything in the memory of this process."""
@@ -75,7 +75,7 @@ def workplace(request: RunRequest, device: Device) -> Iterator[Workplace]:
             yield Workplace(executor, executor.tasks(), executor.workers(), device)
     elif request.out_of_core:
         count = threads(device)
-        yield Workplace(Threads(count, device=device), count, None, device)
+        yield Workplace(Threads(count), count, None, device)
     else:
         yield Workplace(Serial(), 1, None, device)
 

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol
 
-from fastseg.arrays import Device, limit_kernels, namespace_for, usable_cores
+from fastseg.arrays import limit_kernels, usable_cores
 from fastseg.errors import UsageError
 
 _SPARE = 2
@@ -54,8 +54,6 @@ class Threads:
     cores : int, optional
         Cores to share out, those that this process may use by default; the compiled loops of a task get
         ``cores // count`` threads, at least one.
-    device : Device, optional
-        Where the tasks compute; the CPU by default. A thread has its own current device.
 
     Raises
     ------
@@ -65,12 +63,11 @@ class Threads:
 
     remote = False
 
-    def __init__(self, count: int, cores: int | None = None, device: Device | None = None) -> None:
+    def __init__(self, count: int, cores: int | None = None) -> None:
         if count < 1:
             raise UsageError(f"{count} threads were asked for: at least 1 is needed")
         self.count = count
         self.cores = usable_cores() if cores is None else cores
-        self.device = device or Device("cpu")
 
     def map(self, task: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """Results in the order of the items; at most ``count + 2`` that were started have not been taken.
@@ -98,10 +95,4 @@ class Threads:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, pool: ThreadPoolExecutor, task: Callable[[Any], Any], item: Any) -> Future[Any]:
-        return pool.submit(
-            copy_context().run, self._run, task, item
-        )  # NumPy's error handling is part of the context
-
-    def _run(self, task: Callable[[Any], Any], item: Any) -> Any:
-        with namespace_for(self.device).active():
-            return task(item)
+        return pool.submit(copy_context().run, task, item)  # NumPy's error handling is part of the context

@@ -140,14 +140,16 @@ def run_sweep(
     """
     engine = engine or Engine()
     check_ratio(rescale)
-    check_image(image, engine.ns)
-    results = _Results(plan, image, engine, None if plan.workflow.rescale == "ignored" else rescale, compat)
+    rescale = None if plan.workflow.rescale == "ignored" else rescale
     found: dict[int, SweepPoint] = {}
-    for done, number in enumerate(plan.run_order, start=1):
-        point = results.point(done - 1, number)
-        if on_point is not None:
-            on_point(point, done, len(plan.run_order))
-        found[number] = point if keep_masks else replace(point, mask=None)
+    with engine.ns.active():
+        check_image(image, engine.ns)
+        results = _Results(plan, image, engine, rescale, compat)
+        for done, number in enumerate(plan.run_order, start=1):
+            point = results.point(done - 1, number)
+            if on_point is not None:
+                on_point(point, done, len(plan.run_order))
+            found[number] = point if keep_masks else replace(point, mask=None)
     return [found[number] for number in range(len(found))]
 
 

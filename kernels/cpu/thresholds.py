@@ -232,17 +232,22 @@ def _histograms(
 def _joined(
     owners: np.ndarray, first: np.ndarray, filled: np.ndarray, bins: np.ndarray, kept: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The histograms of objects from those of their pieces, in the place of the first piece."""
+    """The histograms of objects from those of their pieces, in the place of the first piece.
+
+    A piece has few voxels; what 32 bits do not hold comes in 64.
+    """
     begins = np.flatnonzero(np.diff(owners, prepend=-1))
     ends = np.append(begins[1:], len(owners))
     found = filled[begins]
     for k in np.flatnonzero(ends - begins > 1):
-        total = np.zeros(_BINS, np.int32)
+        total = np.zeros(_BINS, np.int64)
         for piece in range(begins[k], ends[k]):
             here = slice(first[piece], first[piece] + filled[piece])
             total[bins[here]] += kept[here]
         numbers = np.flatnonzero(total)
         here = slice(first[begins[k]], first[begins[k]] + len(numbers))
+        if total.max() > np.iinfo(kept.dtype).max:
+            kept = kept.astype(np.int64)
         bins[here], kept[here], found[k] = numbers, total[numbers], len(numbers)
     return first[begins], found, bins, kept
 
@@ -273,7 +278,7 @@ def histograms(
         How many of its bins hold voxels.
     bins : ndarray of uint8
         Their numbers, increasing in each object.
-    counts : ndarray of int32
+    counts : ndarray of int32, or int64 where an object has more voxels in a bin than that holds
         Their voxels.
     """
     with fitting(_WORK_OF_BIN * image.size):

@@ -12,6 +12,8 @@ from scipy import ndimage as ndi
 
 from fastseg.arrays import Device, namespace_for
 from fastseg.arrays.filters import gaussian_filter, gaussian_laplacian
+from tests.gpu_double import gpu_double
+from tests.support import image
 
 NS = namespace_for(Device("cpu"))
 
@@ -62,3 +64,17 @@ def test_views_that_are_not_contiguous() -> None:
     image = np.random.default_rng(0).normal(size=(9, 8, 14)).astype(np.float32)[::2, :, ::2]
     found = gaussian_filter(NS, image, 1.0, mode="reflect", truncate=3.0)
     np.testing.assert_array_equal(found, ndi.gaussian_filter(image, 1.0, mode="reflect", truncate=3.0))
+
+
+def test_tables_that_are_kept_on_a_gpu_are_copied_and_waited_for_once() -> None:
+    values = image("noise", (6, 9, 11), 0)
+    with gpu_double() as gpu:
+        ns = namespace_for(Device("cuda"))
+        with ns.active():
+            stack = ns.put(values)
+            found = gaussian_filter(ns, stack, 1.5, mode="nearest", truncate=3.0)
+            tables = len(gpu.transfers) - 1
+            assert gpu.waits == list(range(2, 2 + tables))
+            gaussian_filter(ns, stack, 1.5, mode="nearest", truncate=3.0)
+        assert len(gpu.transfers) == len(gpu.waits) + 1
+    np.testing.assert_array_equal(found.raw, ndi.gaussian_filter(values, 1.5, mode="nearest", truncate=3.0))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from tests.gpu_double.memory import Gpu, Held
-
-DEVICE = SimpleNamespace(id=0)
+from tests.gpu_double.memory import DEVICE, Gpu, Held
 
 
 class ndarray:  # noqa: N801 (CuPy's own name)

@@ -49,6 +49,7 @@ def gpu_double(capacity: int | None = None, twins: bool = True) -> Iterator[Gpu]
     try:
         with patch.object(filters, "float32_weights", remembered):
             yield gpu
+        assert gpu.strays == []
     finally:
         for name in modules:  # these alone: what else was imported meanwhile stays
             del sys.modules[name]

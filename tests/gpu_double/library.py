@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from tests.gpu_double.array import DEVICE, ndarray, unwrapped, wrapped
+from tests.gpu_double.array import ndarray, unwrapped, wrapped
 from tests.gpu_double.memory import Gpu, OutOfMemoryError
 
 _FROM_NUMPY = (
@@ -101,7 +100,8 @@ def make_modules(gpu: Gpu) -> dict[str, ModuleType]:
     cupy.get_default_memory_pool = lambda: pool
     cupy.get_default_pinned_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     cupy.cuda = SimpleNamespace(
-        Device=lambda index=0: nullcontext(DEVICE),
+        Device=gpu.device,
+        get_current_stream=lambda: SimpleNamespace(synchronize=gpu.wait),
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(
             getDeviceCount=lambda: 1,

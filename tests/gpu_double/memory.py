@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Literal
 
 _ROOT = str(Path(__file__).resolve().parents[2] / "fastseg")
 _LAUNCHERS = str(Path(__file__).resolve().parents[2] / "kernels" / "cuda")
+DEVICE = SimpleNamespace(id=0)
 _CARRIERS = f"{_ROOT}/arrays/", f"{_ROOT}/tiling/volume.py"
 
 
@@ -69,6 +72,11 @@ class Gpu:
         Bytes of all arrays now and at most, and what the pool has taken from the device.
     allocations, trims : int
         How many arrays were made, and how often the pool gave back what is not in use.
+    waits : list of int
+        How many transfers there had been whenever the stream was waited for.
+    strays : list of str
+        Functions of fastseg that made arrays while the device was not the current one: with several devices, they
+        would lie on another.
     """
 
     capacity: int | None = None
@@ -78,13 +86,33 @@ class Gpu:
     pooled: int = 0
     allocations: int = 0
     trims: int = 0
+    waits: list[int] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    current: threading.local = field(default_factory=threading.local)
+
+    @contextmanager
+    def device(self, index: int = 0) -> Iterator[SimpleNamespace]:
+        """Context in which the device is the current one of this thread."""
+        depth = getattr(self.current, "depth", 0)
+        self.current.depth = depth + 1
+        try:
+            yield DEVICE
+        finally:
+            self.current.depth = depth
 
     def record(self, way: Literal["up", "down"], shape: tuple[int, ...], dtype: object, size: int) -> None:
         who = _asking(sys._getframe(1))
         self.transfers.append(Transfer(way, tuple(shape), str(dtype), int(size), *who))
 
+    def wait(self) -> None:
+        """Wait for the stream."""
+        self.waits.append(len(self.transfers))
+
     def take(self, size: int) -> None:
+        who = _asking(sys._getframe(1))[0]
+        if who and not getattr(self.current, "depth", 0):
+            self.strays.append(who)
         with self.lock:  # threads share the device
             if self.capacity is not None and self.used + size > self.capacity:
                 raise OutOfMemoryError(size, self.used)

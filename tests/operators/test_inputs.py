@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import fastseg.operators
 from fastseg.errors import InputError, UsageError
 from fastseg.operators.registry import get_operator, registry
 from fastseg.operators.run import apply
+from tests.operators.examples import changed, example
 from tests.support import assert_identical, frozen, image
 from tests.tiling.cases import CASES
 
@@ -25,35 +23,12 @@ IMAGE_OPERATORS = [
 MASK_OPERATORS = [n for n, s in registry().items() if any(i.kinds == ("mask",) for i in s.inputs)]
 
 
-@cache
-def example(name: str, shape: tuple[int, ...]) -> tuple[list[Any], dict[str, Any]]:
-    """Inputs and parameters of an operator, the same on every call."""
-    found: list[tuple[list[Any], dict[str, Any]]] = []
-
-    @settings(max_examples=12, derandomize=True)
-    @given(st.data())
-    def draw(data: st.DataObject) -> None:
-        case = CASES[name]
-        inputs = case.inputs(data, shape[-max(case.dims) :])
-        found.append((inputs, data.draw(st.fixed_dictionaries(case.parameters))))
-
-    draw()
-    inputs, parameters = max(found, key=lambda f: sum(np.unique(i).size for i in f[0]))
-    if "hole_min" in parameters:
-        parameters["hole_max"] = max(parameters["hole_max"], parameters["hole_min"])
-    return changed(inputs, frozen), parameters
-
-
 def outcome(name: str, inputs: list[Any], parameters: dict[str, Any]) -> Any:
     """The result, or the text of the error."""
     try:
         return apply(registry()[name], *inputs, **parameters)
     except InputError as error:
         return str(error)
-
-
-def changed(inputs: list[Any], change: Any) -> list[Any]:
-    return [change(item) if isinstance(item, np.ndarray) else item for item in inputs]
 
 
 def other_order(array: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fastseg.arrays import Device, namespace_for
 from fastseg.arrays.labels import Runs, find_runs
+from fastseg.kernels.cpu import thresholds
 from fastseg.operators import object_otsu_threshold
 from fastseg.operators.object_histograms import (
     EXTREMES,
@@ -173,3 +174,18 @@ def test_many_small_objects_take_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 * image.size  # 25 000 tables of 256 int32 would take 64 bytes a voxel
+
+
+def test_counts_beyond_32_bits_are_kept() -> None:
+    most = 2**31 - 1
+    owners, first, filled = np.array([0, 1, 1, 2]), np.array([0, 0, 3, 6]), np.array([0, 3, 2, 1], np.int32)
+    bins = np.array([1, 4, 9, 4, 200, 0, 7], np.uint8)
+    kept = np.array([5, most, 6, most, 8, 0, 3], np.int32)
+    found = ObjectHistograms(*thresholds._joined(owners, first, filled, bins, kept))
+    assert found.counts.dtype == np.int64
+    table = dense(found)
+    assert {k: int(table[1, k]) for k in np.flatnonzero(table[1])} == {1: 5, 4: 2 * most, 9: 6, 200: 8}
+    assert table[2, 7] == 3
+    low, high = np.zeros(3, np.float32), np.array([0, 1, 1], np.float32)
+    expected = otsu_of_counts(table[1], centres_of(object_edges(low, high)[1]))
+    assert otsu_of_objects(low, high, found)[1] == expected

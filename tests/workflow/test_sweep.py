@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
+from fastseg.arrays import Device
 from fastseg.errors import InputError, Problems, UsageError
 from fastseg.tiling import Engine
 from fastseg.workflow import sweep as module
@@ -17,6 +18,7 @@ from fastseg.workflow.load import get_workflow, parse_text
 from fastseg.workflow.run import run_workflow
 from fastseg.workflow.sweep import SweepPoint, sweep
 from fastseg.workflow.variation import Variation, parse_variation, plan_sweep
+from tests.gpu_double import gpu_double
 from tests.support import frozen, image
 
 BRANCHES = """\
@@ -260,3 +262,15 @@ def test_unsuitable_images_and_ratios_are_refused(branches: Any, stack: np.ndarr
         sweep(branches, np.ones((3, 4, 5)), variations)
     with pytest.raises(UsageError, match="ratio -1 is out of range"):
         sweep(branches, stack, variations, rescale=-1)
+
+
+def test_a_sweep_on_a_gpu_stays_there(branches: Any, stack: np.ndarray) -> None:
+    variations = [parse_variation("a.value=0.3,0.5")]
+    expected = sweep(branches, stack, variations)
+    with gpu_double() as gpu:  # which ends with an error if anything is made on another device
+        found = sweep(branches, stack, variations, engine=Engine(device=Device("cuda")))
+    for point, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(point.mask, other.mask)
+        assert (point.voxels, point.objects) == (other.voxels, other.objects)
+    copies = [(copy.way, copy.bytes) for copy in gpu.transfers if copy.bytes >= stack.size]
+    assert copies == [("up", stack.nbytes), ("down", stack.size), ("down", stack.size)]
