@@ -147,8 +147,8 @@ def launches_of_workflows() -> None:
             small_diffusion(diffusion),
         ):
             patched.enter_context(enter)
-        for module in ("filters", "namespace"):
-            patched.enter_context(patch(f"fastseg.arrays.{module}.to_device", lambda array, device: array))
+        for carrier in ("filters._to_keep", "namespace.to_device"):
+            patched.enter_context(patch(f"fastseg.arrays.{carrier}", lambda array, device: array))
         patched.enter_context(patch("fastseg.operators.smoothing.namespace_of", lambda *arrays: DEVICE))
         for name in WORKFLOWS:
             if name == "actb":  # made of parts of the others, and the longest
