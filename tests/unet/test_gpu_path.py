@@ -1,4 +1,4 @@
-"""What prediction does on a GPU besides arithmetic: copies that overlap, batches, memory that runs out. None is needed."""
+"""What prediction does on a GPU besides arithmetic: copies that overlap, batches, too little memory. None is needed."""
 
 from __future__ import annotations
 
