@@ -40,6 +40,14 @@ class Stream:
     def wait_stream(self, other: Stream) -> None:
         other.finish()
 
+    def wait_event(self, event: Event) -> None:
+        event.stream.finish(event.count)
+
+    def record_event(self) -> Event:
+        event = Event()
+        event.record(self)
+        return event
+
 
 def _nothing() -> None:
     """A copy that is done; it keeps its place, which events count by."""
@@ -61,12 +69,15 @@ class TorchGpu:
 
     Attributes
     ----------
+    late : bool
+        Whether copies that do not block are late.
     log : list of str
         "up" and "down" for copies that do not block, "wait" for events, "trim" for memory given back, in their order.
     pageable : int
         Copies that do not block of memory that is not pinned: they would.
     """
 
+    late: bool = True
     log: list[str] = field(default_factory=list)
     pageable: int = 0
     pinned: set[int] = field(default_factory=set)
@@ -88,6 +99,9 @@ class TorchGpu:
     def copy_later(self, target: torch.Tensor, source: torch.Tensor, way: str, host: torch.Tensor) -> None:
         self.log.append(way)
         self.pageable += host.data_ptr() not in self.pinned
+        if not self.late:
+            _copy(target, source)
+            return
         target.fill_(float("nan") if target.is_floating_point() else 0)
         self.current().add(lambda: _copy(target, source))
 
@@ -106,9 +120,16 @@ def _is_cuda(item: Any) -> bool:
 
 
 @contextmanager
-def torch_double() -> Iterator[TorchGpu]:
-    """Context in which PyTorch seems to have a GPU."""
-    gpu = TorchGpu()
+def torch_double(late: bool = True) -> Iterator[TorchGpu]:
+    """Context in which PyTorch seems to have a GPU.
+
+    Parameters
+    ----------
+    late : bool
+        Leave copies that do not block undone until they are waited for. Not for code that computes with what is copied
+        on the same stream, without waiting: nothing here keeps that order.
+    """
+    gpu = TorchGpu(late)
 
     def to(tensor: torch.Tensor, *arguments: Any, non_blocking: bool = False, **options: Any) -> torch.Tensor:
         there = any(map(_is_cuda, (*arguments, *options.values())))
@@ -144,6 +165,9 @@ def torch_double() -> Iterator[TorchGpu]:
         "memory_allocated": lambda device=None: 0,
         "empty_cache": lambda: gpu.log.append("trim"),
         "device": lambda device: nullcontext(),
+        "current_device": lambda: 0,
+        "get_device_capability": lambda device=None: (9, 0),
+        "get_rng_state_all": list,
         "Stream": Stream,
         "Event": LoggedEvent,
         "stream": gpu.on,
